@@ -1,0 +1,86 @@
+"""The two protocols through which the loop sees every engine.
+
+Weights cross between a learner and a sampler as a checkpoint path or as (name, tensor) pairs; token ids cross as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from rzero.types import Completion, Group
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingParams:
+    """How completions are drawn.
+
+    ``n`` completions per prompt; ``temperature`` 0 is greedy; ``top_k`` 0 and ``top_p`` 1 switch those cuts off.
+    ``stop`` strings end a completion (they stay in its tokens and text). Completion j of prompt i draws from a random
+    stream of its own, made of (``seed``, i, j), so neither batching nor scheduling changes which numbers it uses.
+    """
+
+    n: int = 1
+    max_new_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+
+
+class Sampler(Protocol):
+    """Generates completions under one policy."""
+
+    @property
+    def policy_version(self) -> int:
+        """Raised by every weight update; written into each rollout."""
+        ...
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        params: SamplingParams,
+        *,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> list[list[Completion]]:
+        """``params.n`` completions for each prompt (token ids), in the order of ``prompts``.
+
+        ``on_progress`` is called with the number of completions that finished since its last call.
+        Raises EngineError if a prompt leaves no room in the model's context, naming the prompt's length and the limit.
+        """
+        ...
+
+    def load_weights(self, source: Path | Iterable[tuple[str, Tensor]], *, policy_version: int) -> None:
+        """Replace the policy's weights in place."""
+        ...
+
+
+class Learner(Protocol):
+    """Improves one policy by GRPO."""
+
+    @property
+    def policy_version(self) -> int:
+        """Raised by every :meth:`step`."""
+        ...
+
+    def step(self, groups: Sequence[Group]) -> Mapping[str, float]:
+        """Update the policy on one batch of rollouts; returns the step's metrics."""
+        ...
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """The policy's weights in compute precision."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write the policy (Hugging Face layout) and what :meth:`restore` needs into the existing directory ``path``."""
+        ...
+
+    def restore(self, path: Path) -> None:
+        """Continue from what :meth:`save` wrote, to the same bytes as if there had been no interruption."""
+        ...
