@@ -1,0 +1,1 @@
+"""Open, check, render for, save and name language models."""

@@ -1,0 +1,52 @@
+"""One opened model: its module, tokenizer and head, and how prompts become tokens and tokens become text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rzero.models.head import OutputHead
+from rzero.models.rendering import Renderer
+from rzero.types import Prompt
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(kw_only=True)
+class LanguageModel:
+    """A causal language model, ready to sample from and to train. Made by :func:`rzero.models.open.open_model`.
+
+    ``module`` is in eval mode, so it has no dropout. ``stop_ids`` end a completion: the end tokens of the tokenizer and
+    of the generation config, and the one with which the chat template ends an assistant's turn. ``max_context`` counts
+    the prompt and the completion together.
+    """
+
+    module: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    path: Path
+    stop_ids: frozenset[int]
+    max_context: int
+    head: OutputHead
+    renderer: Renderer
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.head.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Compute precision: the dtype of the weights."""
+        return self.head.weight.dtype
+
+    def render(self, prompt: Prompt) -> tuple[int, ...]:
+        """The model's input for ``prompt``; see :class:`rzero.models.rendering.Renderer`."""
+        return self.renderer.render(prompt)
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of ``token_ids`` without special and stop tokens, its spaces as they were generated."""
+        return self.renderer.decode([token for token in token_ids if token not in self.stop_ids])
