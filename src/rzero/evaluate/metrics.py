@@ -1,0 +1,52 @@
+"""Shares with intervals: every accuracy that rzero reports says how far chance alone could have moved it.
+
+The paper and its official code report shares without intervals.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accuracy:
+    """``right`` of ``total`` as a share, with its 95 % Wilson interval ``low``..``high``; all three in [0, 1]."""
+
+    right: int
+    total: int
+    value: float
+    low: float
+    high: float
+
+
+def accuracy(right: int, total: int) -> Accuracy:
+    """The share ``right``/``total`` with its 95 % interval. Raises ValueError as :func:`wilson` does.
+
+    >>> accuracy(3, 4).value
+    0.75
+    """
+    low, high = wilson(right, total)
+    return Accuracy(right=right, total=total, value=right / total, low=low, high=high)
+
+
+def wilson(successes: int, total: int, *, z: float = 1.959964) -> tuple[float, float]:
+    """Wilson score interval (Wilson 1927) of a share; the default ``z`` gives 95 %.
+
+    It stays within [0, 1] and holds for few trials and for shares near 0 and 1. It takes the trials as independent:
+    several samples of one question are not, and it is then too narrow.
+    Raises ValueError unless 0 <= successes <= total and total > 0: of no trials there is no share.
+
+    >>> [round(end, 4) for end in wilson(8, 10)]
+    [0.4902, 0.9433]
+    >>> [round(end, 4) for end in wilson(0, 10)]
+    [0.0, 0.2775]
+    """
+    if total <= 0 or not 0 <= successes <= total:
+        raise ValueError(f"a share needs 0 <= successes <= total and total > 0: {successes} of {total}")
+    share = successes / total
+    centre = share + z * z / (2 * total)
+    half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    scale = 1 + z * z / total
+    # The interval holds the share itself; rounding must not say otherwise at 0 and 1.
+    return max(0.0, min(share, (centre - half) / scale)), min(1.0, max(share, (centre + half) / scale))

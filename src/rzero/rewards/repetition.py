@@ -1,0 +1,157 @@
+"""The repetition penalty: the share of a step's questions that say nearly the same (paper: r_rep = λ·|C_k|/B).
+
+The distance between two questions is d_ij = 1 - BLEU; questions are clustered by average linkage while the distance is
+below tau. This module returns |C_k|/B; the weight λ is applied in :mod:`rzero.rewards.challenger`.
+
+Differences from the official code:
+
+* BLEU is not symmetric. The official code takes BLEU(i|j) for i < j, so that the penalty depends on the order of the
+  batch; here it is the mean of both directions.
+* Paper and official code split at white space; :func:`tokenize` also takes punctuation and symbols apart.
+* Two questions with the same tokens have distance 0. BLEU-4 says otherwise for fewer than four tokens, because its
+  missing n-grams are smoothed (a one-token question is 0.82 away from itself), and repeating a short question would go
+  unpunished.
+* A step with one question, or none, is no special case.
+* The n² BLEU scores come from one sparse matrix product per n-gram order instead of n² calls of a Python function.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.cluster import hierarchy
+from scipy.spatial.distance import squareform
+
+MAX_ORDER = 4
+SMOOTHING = 0.1
+_TOKEN = re.compile(r"[^\W\d_]+|\d+(?:\.\d+)?|\S")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repetition:
+    """How often a question is repeated in its step.
+
+    ``penalty`` is the share of the step's rollouts in the question's cluster, in (0, 1]. ``cluster`` is the cluster's
+    number, counted from 0 in the order of first appearance.
+    """
+
+    penalty: float
+    cluster: int
+
+
+def repetition(questions: Sequence[str], *, threshold: float, batch_size: int) -> list[Repetition]:
+    """The :class:`Repetition` of each question of one step (paper: |C_k|/B).
+
+    ``threshold`` is tau, the distance below which questions fall into one cluster. ``batch_size`` is B, the number of
+    rollouts in the step; malformed ones count in it though they are not among ``questions``.
+    Raises ValueError if there are more questions than rollouts.
+
+    >>> step = ["What is 3 + 4?", "How many sheep are left?", "What is 3 + 5?"]
+    >>> [(r.penalty, r.cluster) for r in repetition(step, threshold=0.5, batch_size=4)]
+    [(0.5, 0), (0.25, 1), (0.5, 0)]
+    """
+    if len(questions) > batch_size:
+        raise ValueError(f"{len(questions)} questions in a step of {batch_size} rollouts: a rollout has one at most")
+    clusters = cluster(bleu_distances(questions), threshold=threshold)
+    sizes = Counter(clusters)
+    return [Repetition(penalty=sizes[number] / batch_size, cluster=number) for number in clusters]
+
+
+def tokenize(question: str) -> list[str]:
+    r"""Lower-cased words, numbers and single symbols.
+
+    Paper and official code split at white space, where "x=3." and "x = 3" have no token in common.
+
+    >>> tokenize(r"Solve $x^2 = 3.5$ for X_1.")
+    ['solve', '$', 'x', '^', '2', '=', '3.5', '$', 'for', 'x', '_', '1', '.']
+    """
+    return _TOKEN.findall(question.lower())
+
+
+def bleu_distances(questions: Sequence[str]) -> NDArray[np.float64]:
+    """Symmetric distances [n, n] in [0, 1]: 1 - (BLEU(i|j) + BLEU(j|i))/2, and 0 between questions with equal tokens.
+
+    BLEU is sentence BLEU-4 with smoothing method 1 of Chen and Cherry (2014): an n-gram order without overlap counts
+    as 0.1 matches; two questions without a common token score 0. Same values as ``nltk``'s ``sentence_bleu``.
+
+    >>> bleu_distances(["one two three four", "one two three four", "five"]).tolist()
+    [[0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [1.0, 1.0, 0.0]]
+    """
+    if not questions:
+        return np.zeros((0, 0))
+    tokens = [tokenize(question) for question in questions]
+    lengths = np.array([len(row) for row in tokens])
+    # Matches and totals go through one table, so that full overlap is exactly 0 in logarithms, and distance 0 exact.
+    logs = np.log(np.maximum(np.arange(max(2, lengths.max() + 1)), SMOOTHING))
+
+    log_matches = np.zeros((len(tokens), len(tokens)))
+    log_totals = np.zeros((len(tokens), 1))
+    for order in range(1, MAX_ORDER + 1):
+        overlaps = _clipped_overlaps(tokens, order)
+        log_matches += logs[overlaps]
+        log_totals += logs[np.maximum(lengths - order + 1, 1)][:, None]
+        if order == 1:
+            log_matches[overlaps == 0] = -np.inf
+    # [hypothesis, reference]: the matches are symmetric; the totals and the brevity penalty are the hypothesis's.
+    bleu = np.exp((log_matches - log_totals) / MAX_ORDER + np.minimum(1 - lengths / np.maximum(lengths, 1)[:, None], 0))
+
+    distances = 1 - (bleu + bleu.T) / 2
+    numbers: dict[tuple[str, ...], int] = {}
+    same = np.array([numbers.setdefault(tuple(row), len(numbers)) for row in tokens])
+    distances[same[:, None] == same] = 0.0
+    return distances
+
+
+def _clipped_overlaps(tokens: Sequence[Sequence[str]], order: int) -> NDArray[np.int64]:
+    """Overlaps [n, n]: sum over the n-grams g of length ``order`` of min(count of g in row i, count of g in row j).
+
+    min(a, b) is the sum over k of [a >= k][b >= k]: with one 0/1 column for each n-gram *and* each k, the overlaps are
+    the matrix product X·Xᵀ.
+
+    >>> _clipped_overlaps([["a", "a", "b"], ["a", "a", "a"]], 1).tolist()
+    [[3, 2], [2, 3]]
+    """
+    columns: dict[tuple[tuple[str, ...], int], int] = {}
+    indices: list[int] = []
+    row_ends = [0]
+    for row in tokens:
+        counts: dict[tuple[str, ...], int] = {}
+        for gram in zip(*(row[start:] for start in range(order)), strict=False):
+            counts[gram] = counts.get(gram, 0) + 1
+            indices.append(columns.setdefault((gram, counts[gram]), len(columns)))
+        row_ends.append(len(indices))
+    ones = np.ones(len(indices), dtype=np.float32)  # exact: no count comes near 2**24
+    occurrences = sparse.csr_array((ones, indices, row_ends), shape=(len(tokens), len(columns)))
+
+    # A column that many rows share costs (number of rows)² in a sparse product. There are few such columns, and a
+    # dense product over them alone keeps a batch of near-copies as cheap as a varied one.
+    rows_per_column = np.bincount(indices, minlength=len(columns))
+    common = rows_per_column > len(tokens) / 32
+    dense = occurrences[:, np.flatnonzero(common)].toarray()
+    rare = occurrences[:, np.flatnonzero(~common)]
+    overlaps = dense @ dense.T + (rare @ rare.T).toarray()
+    return overlaps.astype(np.int64)
+
+
+def cluster(distances: NDArray[np.float64], *, threshold: float) -> list[int]:
+    """Clusters of a symmetric distance matrix [n, n] by average linkage, merging while the linkage is < ``threshold``.
+
+    Same partition as scikit-learn's ``AgglomerativeClustering`` with ``distance_threshold``; numbered from 0 in the
+    order of first appearance.
+
+    >>> cluster(np.array([[0.0, 0.9, 0.4], [0.9, 0.0, 0.9], [0.4, 0.9, 0.0]]), threshold=0.5)
+    [0, 1, 0]
+    """
+    if len(distances) < 2:
+        return [0] * len(distances)
+    tree = hierarchy.linkage(squareform(distances, checks=False), method="average")
+    # fcluster merges at distances <= its argument; the paper's rule is d < tau.
+    labels = hierarchy.fcluster(tree, np.nextafter(threshold, -np.inf), criterion="distance")
+    numbers: dict[int, int] = {}
+    return [numbers.setdefault(label, len(numbers)) for label in labels.tolist()]
