@@ -1,7 +1,7 @@
 """Every option with its one default, its range and its meaning.
 
-The defaults are the paper's values (``docs/reproduce.md`` gives each one's source); a preset or a TOML file changes some,
-the command line changes more: preset < file < command line. Models are frozen, and an unknown key is refused with
+The defaults are the paper's values (``docs/reproduce.md`` gives each one's source); a preset or a TOML file changes
+some, the command line changes more: preset < file < command line. Models are frozen, and an unknown key is refused with
 the nearest name.
 """
 
@@ -29,7 +29,9 @@ class ModelConfig(_Section):
     path: str = ""
     """Hugging Face directory, GGUF file, or hub id (needs a network). Also given as --model."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Compute precision. auto: bfloat16 where the device multiplies it fast, else float32. Master weights are always fp32."""
+    """Compute precision. auto: bfloat16 where the device multiplies it fast, else float32. Master weights are always
+    fp32.
+    """
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU if there is one."""
     trust_remote_code: bool = False
@@ -39,28 +41,28 @@ class ModelConfig(_Section):
 class SamplingConfig(_Section):
     """How completions are drawn."""
 
-    temperature: float = Field(1.0, ge=0.0, le=10.0)
+    temperature: float = Field(default=1.0, ge=0.0, le=10.0)
     """Softmax temperature; 0 is greedy."""
-    top_p: float = Field(0.99, gt=0.0, le=1.0)
+    top_p: float = Field(default=0.99, gt=0.0, le=1.0)
     """Nucleus: the smallest set of tokens with this probability; 1 switches it off."""
-    top_k: int = Field(0, ge=0)
+    top_k: int = Field(default=0, ge=0)
     """Only the k most likely tokens; 0 switches it off."""
-    max_new_tokens: int = Field(4096, ge=1)
+    max_new_tokens: int = Field(default=4096, ge=1)
     """Longest completion, in tokens. A completion that reaches it is cut off."""
 
 
 class RoleConfig(SamplingConfig):
     """GRPO for one role. One step samples prompts_per_step x group_size rollouts."""
 
-    steps: int = Field(15, ge=1)
+    steps: int = Field(default=15, ge=1)
     """Steps in each iteration's training phase."""
-    prompts_per_step: int = Field(512, ge=1)
+    prompts_per_step: int = Field(default=512, ge=1)
     """Prompts in one step. Each gets group_size rollouts."""
-    group_size: int = Field(5, ge=2)
+    group_size: int = Field(default=5, ge=2)
     """Rollouts of one prompt, whose rewards are normalised together."""
-    updates_per_step: int = Field(4, ge=1)
+    updates_per_step: int = Field(default=4, ge=1)
     """Optimiser steps on the rollouts of one step; each takes an equal share of the groups."""
-    learning_rate: float = Field(1e-6, gt=0.0)
+    learning_rate: float = Field(default=1e-6, gt=0.0)
     """AdamW learning rate, constant."""
 
 
@@ -71,15 +73,17 @@ class ChallengerConfig(RoleConfig):
     """False leaves out Challenger RL (the paper's ablation): questions come from the checkpoint as it is."""
     start_from: Literal["previous", "solver", "base"] = "previous"
     """Where an iteration's Challenger starts: the previous Challenger, the latest Solver, or the base model."""
-    steps: int = Field(5, ge=1)
+    steps: int = Field(default=5, ge=1)
     """Steps in each iteration's training phase."""
-    group_size: int = Field(4, ge=2)
-    """Questions that are normalised together. All Challenger rollouts share one prompt, so larger groups have less noise."""
+    group_size: int = Field(default=4, ge=2)
+    """Questions that are normalised together. All Challenger rollouts share one prompt, so larger groups have less
+    noise.
+    """
     reward: str = "uncertainty"
     """uncertainty: the paper's. Or package.module:name of your own function of a ScoredQuestion."""
-    repetition_weight: float = Field(1.0, ge=0.0)
+    repetition_weight: float = Field(default=1.0, ge=0.0)
     """lambda: how much the repetition penalty takes away; 0 switches it off (the paper's ablation)."""
-    repetition_threshold: float = Field(0.5, gt=0.0, le=1.0)
+    repetition_threshold: float = Field(default=0.5, gt=0.0, le=1.0)
     """tau: questions with BLEU distance below this fall into one cluster."""
 
 
@@ -95,37 +99,37 @@ class SolverConfig(RoleConfig):
 class GenerateConfig(_Section):
     """The candidate pool."""
 
-    num_questions: int = Field(8000, ge=1)
+    num_questions: int = Field(default=8000, ge=1)
     """N: completions sampled from the Challenger; malformed ones and exact repeats are counted and dropped."""
-    temperature: float = Field(1.0, ge=0.0, le=10.0)
+    temperature: float = Field(default=1.0, ge=0.0, le=10.0)
     """Softmax temperature."""
-    top_p: float = Field(0.99, gt=0.0, le=1.0)
+    top_p: float = Field(default=0.99, gt=0.0, le=1.0)
     """Nucleus."""
-    top_k: int = Field(0, ge=0)
+    top_k: int = Field(default=0, ge=0)
     """Only the k most likely tokens; 0 switches it off."""
-    questions_per_part: int = Field(500, ge=1)
+    questions_per_part: int = Field(default=500, ge=1)
     """Questions that are generated, or voted on, between two saves of the phases generate_questions and vote."""
 
 
 class VoteConfig(SamplingConfig):
     """The Solver's votes: in the Challenger's reward and for the pseudo-labels alike."""
 
-    num_votes: int = Field(10, ge=1)
+    num_votes: int = Field(default=10, ge=1)
     """m: answers sampled per question."""
-    min_valid_frac: float = Field(0.5, ge=0.0, le=1.0)
+    min_valid_frac: float = Field(default=0.5, ge=0.0, le=1.0)
     """A question with a smaller share of valid votes is ill-posed: reward 0, never in the curriculum."""
-    top_p: float = Field(1.0, gt=0.0, le=1.0)
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
     """Nucleus; 1 switches it off."""
 
 
 class CurriculumConfig(_Section):
     """Which questions the Solver learns from: band_low <= self_consistency <= band_high, both ends included."""
 
-    band_low: float = Field(0.25, ge=0.0, le=1.0)
+    band_low: float = Field(default=0.25, ge=0.0, le=1.0)
     """Lower end of the band: 1/2 - delta."""
-    band_high: float = Field(0.75, ge=0.0, le=1.0)
+    band_high: float = Field(default=0.75, ge=0.0, le=1.0)
     """Upper end of the band: 1/2 + delta. A band of 0 to 1 switches the filter off (the paper's ablation)."""
-    min_questions: int = Field(1, ge=1)
+    min_questions: int = Field(default=1, ge=1)
     """With fewer questions than this in the band the run stops and says what to change."""
 
     @model_validator(mode="after")
@@ -141,26 +145,26 @@ class CurriculumConfig(_Section):
 class GrpoConfig(_Section):
     """The update, the same for both roles."""
 
-    clip_low: float = Field(0.2, gt=0.0, lt=1.0)
+    clip_low: float = Field(default=0.2, gt=0.0, lt=1.0)
     """The ratio is clipped below 1 - clip_low."""
-    clip_high: float = Field(0.3, gt=0.0)
+    clip_high: float = Field(default=0.3, gt=0.0)
     """The ratio is clipped above 1 + clip_high."""
-    kl_weight: float = Field(1e-2, ge=0.0)
+    kl_weight: float = Field(default=1e-2, ge=0.0)
     """Weight of the k3 KL estimate against the reference; 0 switches it off and saves the reference model's memory."""
     kl_reference: Literal["phase_start", "base"] = "phase_start"
     """The frozen reference: the checkpoint that the phase started from, or the base model."""
     normalization: Literal["token", "sequence", "dr_grpo"] = "token"
     """token: mean over all completion tokens of the update. sequence: mean over rollouts of their token means.
     dr_grpo: sum over tokens / (rollouts x max_new_tokens), and advantages are not divided by the group's std."""
-    weight_decay: float = Field(1e-2, ge=0.0)
+    weight_decay: float = Field(default=1e-2, ge=0.0)
     """AdamW's decoupled weight decay."""
-    adam_beta1: float = Field(0.9, ge=0.0, lt=1.0)
+    adam_beta1: float = Field(default=0.9, ge=0.0, lt=1.0)
     """AdamW's first beta."""
-    adam_beta2: float = Field(0.999, ge=0.0, lt=1.0)
+    adam_beta2: float = Field(default=0.999, ge=0.0, lt=1.0)
     """AdamW's second beta."""
-    max_grad_norm: float = Field(1.0, gt=0.0)
+    max_grad_norm: float = Field(default=1.0, gt=0.0)
     """The gradient is scaled down to this global norm."""
-    tokens_per_microbatch: int = Field(16384, ge=1)
+    tokens_per_microbatch: int = Field(default=16384, ge=1)
     """Most tokens in one forward and backward pass. Changes memory and speed, never the gradient."""
 
 
@@ -169,18 +173,18 @@ class EngineConfig(_Section):
 
     sampler: Literal["embedded"] = "embedded"
     """embedded: PyTorch in this process, weights shared with the learner."""
-    max_rows: int = Field(256, ge=1)
+    max_rows: int = Field(default=256, ge=1)
     """Completions that are decoded side by side."""
-    threads: int = Field(0, ge=0)
+    threads: int = Field(default=0, ge=0)
     """CPU threads; 0 takes all cores. Part of a run's identity: other thread counts round differently."""
 
 
 class GradingConfig(_Section):
     """The one grader."""
 
-    timeout_s: float = Field(5.0, gt=0.0)
+    timeout_s: float = Field(default=5.0, gt=0.0)
     """Wall-clock limit for one symbolic comparison, in seconds; its process is killed there."""
-    workers: int = Field(1, ge=1)
+    workers: int = Field(default=1, ge=1)
     """Worker processes."""
 
 
@@ -189,29 +193,29 @@ class EvaluateConfig(SamplingConfig):
 
     data: tuple[str, ...] = ()
     """JSONL files with "question" and "answer"; none: the phase is passed over."""
-    limit: int = Field(0, ge=0)
+    limit: int = Field(default=0, ge=0)
     """Only the first so many rows of each file; 0 takes all."""
-    temperature: float = Field(0.0, ge=0.0, le=10.0)
+    temperature: float = Field(default=0.0, ge=0.0, le=10.0)
     """0 is greedy."""
-    top_p: float = Field(1.0, gt=0.0, le=1.0)
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
     """Nucleus; 1 switches it off."""
 
 
 class CheckpointConfig(_Section):
     """What is kept of the training phases. Each phase's last policy is always kept."""
 
-    every_steps: int = Field(1, ge=1)
+    every_steps: int = Field(default=1, ge=1)
     """Steps between two saves from which a run can resume."""
-    keep_last: int = Field(1, ge=1)
+    keep_last: int = Field(default=1, ge=1)
     """Resumable saves that are kept of the running phase."""
 
 
 class Config(_Section):
     """All options of a run."""
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     """Everything random is derived from it."""
-    iterations: int = Field(3, ge=1)
+    iterations: int = Field(default=3, ge=1)
     """Rounds of co-evolution."""
     domain: str = "math"
     """math, or package.module:name of your own domain object."""
@@ -283,8 +287,12 @@ def validate(values: Mapping[str, Any]) -> Config:
 
 def differences(recorded: Config, given: Config) -> list[str]:
     """The options in which two configurations differ, as ``name: recorded -> given`` lines."""
-    old, new = _flat(recorded.model_dump(mode="json")), _flat(given.model_dump(mode="json"))
-    return [f"{name}: {old.get(name)!r} -> {new.get(name)!r}" for name in sorted(old | new) if old.get(name) != new.get(name)]
+    old, new = flat(recorded), flat(given)
+    return [
+        f"{name}: {old.get(name)!r} -> {new.get(name)!r}"
+        for name in sorted(old | new)
+        if old.get(name) != new.get(name)
+    ]
 
 
 def _read_toml(source: str) -> dict[str, Any]:
@@ -294,12 +302,8 @@ def _read_toml(source: str) -> dict[str, Any]:
     path = Path(source)
     if path.suffix != ".toml" or not path.is_file():
         near = difflib.get_close_matches(source, presets(), 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(
-            f"preset or file {source!r} does not exist{hint} Presets: {', '.join(presets())}; a file's name ends in .toml"
-            if not near
-            else f"preset or file {source!r} does not exist{hint}"
-        )
+        hint = f"did you mean {near[0]!r}?" if near else f"presets: {', '.join(presets())}; a file's name ends in .toml"
+        raise ConfigError(f"preset or file {source!r} does not exist; {hint}")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -330,7 +334,9 @@ def _explain(problem: Any) -> str:
     if problem["type"] == "value_error":
         return str(problem["ctx"]["error"])
     meaning = next((option.meaning for option in options() if option.name == name), "")
-    return f"{name}={problem['input']!r} cannot be used: {problem['msg'][0].lower()}{problem['msg'][1:]}. It is: {meaning}"
+    return (
+        f"{name}={problem['input']!r} cannot be used: {problem['msg'][0].lower()}{problem['msg'][1:]}. It is: {meaning}"
+    )
 
 
 def _unknown(name: str) -> ConfigError:
@@ -346,11 +352,16 @@ def _same_leaf(name: str, known: Sequence[str]) -> list[str]:
     return [leaves[near[0]]] if near else []
 
 
+def flat(config: Config) -> dict[str, Any]:
+    """Every option's value by its dotted name."""
+    return _flat(config.model_dump(mode="json"))
+
+
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
+            found |= _flat(value, f"{prefix}{name}.")
         else:
-            flat[prefix + name] = value
-    return flat
+            found[prefix + name] = value
+    return found

@@ -80,9 +80,9 @@ class Prompt:
 class Completion:
     """The tokens that a sampler generated after one prompt.
 
-    ``token_ids`` [T] includes the end token where there is one. ``logprobs`` [T] are the sampler's own log-probabilities
-    (nats) of those tokens under softmax(logits / temperature), *before* top-k and top-p cut the distribution
-    (temperature 0, greedy: under softmax(logits)). ``text`` is the decoded completion without special tokens.
+    ``token_ids`` [T] includes the end token where there is one. ``logprobs`` [T] are the sampler's own
+    log-probabilities (nats) of those tokens under softmax(logits / temperature), *before* top-k and top-p cut the
+    distribution (temperature 0, greedy: under softmax(logits)). ``text`` is the decoded completion without special tokens.
     """
 
     token_ids: tuple[int, ...]
@@ -159,7 +159,9 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardParts:
-    """The Challenger's reward for one question and the parts that it was made of (all 0 where the format check failed)."""
+    """The Challenger's reward for one question and the parts that it was made of (all 0 where the format check
+    failed).
+    """
 
     total: float
     uncertainty: float = 0.0

@@ -1,7 +1,8 @@
 """What a domain is: which questions there are, how they are asked for, and how answers are read.
 
-A domain is any object with these members; it is named in the options by ``domain`` as ``math`` or ``package.module:name``.
-It knows nothing of models, files or engines. Two answers are compared by the one grader (:mod:`rzero.grading`).
+A domain is any object with these members; it is named in the options by ``domain`` as ``math`` or
+``package.module:name``. It knows nothing of models, files or engines. Two answers are compared by the one grader
+(:mod:`rzero.grading`).
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ class Domain(Protocol):
         ...
 
     def parse_question(self, completion: str) -> ParsedQuestion:
-        """The format check: the question in a Challenger completion (its prompt's prefill included), or what is wrong."""
+        """The format check: the question in a Challenger completion (its prompt's prefill included), or what is
+        wrong.
+        """
         ...
 
     def extract_answer(self, completion: str) -> str | None:

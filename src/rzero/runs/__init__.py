@@ -1,0 +1,1 @@
+"""The run directory, its console and its logs."""

@@ -1,0 +1,132 @@
+"""The command line: ``rzero run``, ``rzero status``, ``rzero config``.
+
+Options of a run are written ``--section.option value`` and go the same way as those of a TOML file, so a mistake in
+either gets the same message. Errors are one line on standard error and exit code 2 (3: the run cannot go on; 1: an
+engine broke).
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rzero import config as options
+from rzero.errors import ConfigError, RzeroError
+
+DEFAULT_PRESET = "laptop"
+COMMANDS = ("run", "status", "config")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    try:
+        return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+    except RzeroError as error:
+        print(f"rzero: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("rzero: interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+
+
+def _dispatch(arguments: list[str]) -> int:
+    parser = _parser()
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
+        near = difflib.get_close_matches(arguments[0], COMMANDS, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"commands: {', '.join(COMMANDS)}"
+        raise ConfigError(f"command {arguments[0]!r} does not exist; {hint}")
+    known, rest = parser.parse_known_args(arguments)
+    if known.command == "run":
+        return _run(known, _overrides(rest))
+    if known.command == "config":
+        return _config(known, _overrides(rest))
+    if rest:
+        raise ConfigError(f"`rzero status` takes a run directory alone, not {' '.join(rest)}")
+    return _status(Path(known.directory))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="rzero", description="R-Zero: a Challenger and a Solver from one base model teach each other, with no data.", allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    text = "preset (" + ", ".join(options.presets()) + f") or TOML file; default {DEFAULT_PRESET}"
+    more = "Any option may follow as --section.option value; `rzero config` lists them with their meanings."
+
+    run = commands.add_parser("run", help="run R-Zero, or go on with a run", epilog=more, allow_abbrev=False)
+    run.add_argument("source", nargs="?", default=DEFAULT_PRESET, metavar="PRESET|FILE.toml", help=text)
+    run.add_argument("--model", help="Hugging Face directory, GGUF file or hub id (same as --model.path)")
+    run.add_argument("--out", default="runs/rzero", metavar="DIR", help="run directory (default: %(default)s)")
+
+    show = commands.add_parser("config", help="show the resolved options", epilog=more, allow_abbrev=False)
+    show.add_argument("source", nargs="?", default=DEFAULT_PRESET, metavar="PRESET|FILE.toml", help=text)
+    show.add_argument("--model", help="same as --model.path")
+    show.add_argument("--json", action="store_true", help="print JSON instead of a list")
+
+    status = commands.add_parser("status", help="say where a run stands", allow_abbrev=False)
+    status.add_argument("directory", metavar="DIR", help="run directory")
+    return parser
+
+
+def _overrides(rest: Sequence[str]) -> dict[str, str]:
+    """``--section.option value`` and ``--section.option=value`` pairs."""
+    found: dict[str, str] = {}
+    words = iter(rest)
+    for word in words:
+        if not word.startswith("--"):
+            raise ConfigError(f"{word!r} was not expected; options are written --section.option value")
+        name, separator, value = word[2:].partition("=")
+        if not separator:
+            following = next(words, None)
+            if following is None:
+                raise ConfigError(f"option {name} has no value; write --{name} VALUE")
+            value = following
+        found[name] = value
+    return found
+
+
+def _resolve(known: argparse.Namespace, overrides: dict[str, str]) -> options.Config:
+    values: dict[str, Any] = dict(overrides)
+    if known.model is not None:
+        values["model.path"] = known.model
+    return options.load(known.source, values)
+
+
+def _run(known: argparse.Namespace, overrides: dict[str, str]) -> int:
+    config = _resolve(known, overrides)
+    from rzero.evolve.loop import run
+
+    result = run(config, known.out)
+    print(f"Solver:     {result.solver}")
+    print(f"Challenger: {result.challenger}")
+    return 0
+
+
+def _config(known: argparse.Namespace, overrides: dict[str, str]) -> int:
+    config = _resolve(known, overrides)
+    if known.json:
+        print(json.dumps(config.model_dump(mode="json"), indent=2))
+        return 0
+    values = options.flat(config)
+    width = max(len(f"{name} = {value}") for name, value in values.items())
+    for option in options.options():
+        setting = f"{option.name} = {values[option.name]}"
+        print(f"{setting:{min(width, 44)}}  {option.meaning}")
+    return 0
+
+
+def _status(directory: Path) -> int:
+    from rzero.evolve.status import describe
+
+    for line in describe(directory):
+        print(line)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""Benchmark files: JSON lines with ``question`` and ``answer`` (the gold answer), and an optional ``id``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rzero.errors import DataError
+from rzero.types import Example
+
+
+def load_examples(path: Path, *, limit: int = 0) -> list[Example]:
+    """The first ``limit`` rows of a file (0: all of them).
+
+    Raises DataError naming the file and the line for a missing file, a line that is not JSON, a row without question or
+    gold answer, or an id that occurs twice.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"evaluate.data: {path} cannot be read ({error}); give a JSONL file of question and answer"
+        ) from None
+    examples: list[Example] = []
+    seen: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        if limit and len(examples) == limit:
+            break
+        if not line.strip():
+            continue
+        example = _parse(path, number, line)
+        if example.id in seen:
+            raise DataError(
+                f"{path}:{number}: id {example.id!r} stands on line {seen[example.id]} too; make the ids unique"
+            )
+        seen[example.id] = number
+        examples.append(example)
+    if not examples:
+        raise DataError(f"{path} holds no rows; give a JSONL file of question and answer")
+    return examples
+
+
+def _parse(path: Path, number: int, line: str) -> Example:
+    try:
+        row: Any = json.loads(line)
+    except ValueError as error:
+        raise DataError(f"{path}:{number} is not JSON ({error}); one JSON object a line is needed") from None
+    if not isinstance(row, dict):
+        raise DataError(f"{path}:{number} is not a JSON object; a row needs question and answer")
+    question, gold = row.get("question"), row.get("answer")
+    if not isinstance(question, str) or not question.strip():
+        raise DataError(f"{path}:{number} has no question; a row needs question and answer, both texts")
+    if isinstance(gold, bool) or not isinstance(gold, str | int | float) or not str(gold).strip():
+        raise DataError(f"{path}:{number} has no gold answer; a row needs question and answer, both texts")
+    return Example(id=str(row.get("id", f"{path.stem}-{number}")), question=question, gold=str(gold))

@@ -1,0 +1,60 @@
+"""What every phase is handed: the options, and the parts that they chose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rzero.config import Config
+from rzero.domains.base import Domain
+from rzero.engines.base import Sampler, SamplingParams
+from rzero.evolve.engine import Engine
+from rzero.grading.grader import Grader
+from rzero.runs.console import Console
+from rzero.runs.store import PhaseDirectory, RunDirectory
+from rzero.seeds import derive_seed
+from rzero.types import Completion, FinishReason, Phase, Prompt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """One run's options and parts. A phase reads files through ``run``, does its work and writes one artefact."""
+
+    config: Config
+    run: RunDirectory
+    base: Path
+    domain: Domain
+    grader: Grader
+    engine: Engine
+    console: Console
+
+    def directory(self, iteration: int, phase: Phase) -> PhaseDirectory:
+        """The files of a phase."""
+        return self.run.phase(iteration, phase)
+
+    def seed(self, iteration: int, phase: Phase, *place: str | int) -> int:
+        """The seed for one place in the run."""
+        return derive_seed(self.config.seed, iteration, str(phase), *place)
+
+    def sample(
+        self,
+        sampler: Sampler,
+        prompts: Sequence[Prompt],
+        params: SamplingParams,
+        *,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> tuple[list[Sequence[int]], list[list[Completion]]]:
+        """Render and sample: token ids of the prompts, and ``params.n`` completions for each.
+
+        A question so long that its prompt leaves no room in the model's context is data, not an error: its completions
+        are empty and cut off.
+        """
+        rendered = [self.engine.render(prompt) for prompt in prompts]
+        fits = [index for index, ids in enumerate(rendered) if len(ids) < self.engine.max_context]
+        sampled = sampler.generate([rendered[index] for index in fits], params, on_progress=on_progress)
+        nothing = Completion(token_ids=(), logprobs=(), finish_reason=FinishReason.LENGTH, text="")
+        groups = [[nothing] * params.n for _ in prompts]
+        for index, group in zip(fits, sampled, strict=True):
+            groups[index] = group
+        return rendered, groups

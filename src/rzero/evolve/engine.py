@@ -1,0 +1,128 @@
+"""What the phases ask of an engine, and the engine that lives in this process.
+
+This is where ``grpo``, ``engines`` and ``models`` meet; none of them knows another beyond the protocols.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from rzero.config import Config, RoleConfig
+from rzero.engines.base import Learner, Sampler
+from rzero.types import Prompt
+
+if TYPE_CHECKING:
+    from rzero.models.language_model import LanguageModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """A model in training: the learner that updates it, and a sampler that always speaks for its latest weights."""
+
+    learner: Learner
+    sampler: Sampler
+
+
+class Engine(Protocol):
+    """Opens checkpoints for sampling or for training. Both roles share the base model's tokenizer."""
+
+    @property
+    def max_context(self) -> int:
+        """Most tokens of a prompt and its completion together."""
+        ...
+
+    def render(self, prompt: Prompt) -> Sequence[int]:
+        """The model's input for a prompt, as token ids."""
+        ...
+
+    def sampler(self, checkpoint: Path) -> Sampler:
+        """A frozen model."""
+        ...
+
+    def policy(self, checkpoint: Path, *, reference: Path, role: RoleConfig) -> Policy:
+        """A model to be trained, with a frozen reference for the KL term where that is on."""
+        ...
+
+    def release(self) -> None:
+        """Let go of all models; called after each phase."""
+        ...
+
+
+def open_engine(config: Config, base: Path) -> Engine:
+    """The engine that the options name."""
+    return EmbeddedEngine(config, base)
+
+
+class EmbeddedEngine:
+    """PyTorch in this process. Learner and sampler share one module; a frozen checkpoint is opened once a phase."""
+
+    def __init__(self, config: Config, base: Path) -> None:
+        import torch
+
+        torch.set_num_threads(config.engine.threads or len(os.sched_getaffinity(0)))
+        self._config = config
+        self._frozen: dict[Path, LanguageModel] = {}
+        model = self._open_frozen(base)
+        self._renderer = model.renderer
+        self._max_context = model.max_context
+
+    @property
+    def max_context(self) -> int:
+        """Most tokens of a prompt and its completion together."""
+        return self._max_context
+
+    def render(self, prompt: Prompt) -> Sequence[int]:
+        """The model's input for a prompt, as token ids."""
+        return self._renderer.render(prompt)
+
+    def sampler(self, checkpoint: Path) -> Sampler:
+        """A sampler over a frozen checkpoint."""
+        from rzero.engines.embedded import EmbeddedSampler
+
+        return EmbeddedSampler(self._open_frozen(checkpoint), max_rows=self._config.engine.max_rows)
+
+    def policy(self, checkpoint: Path, *, reference: Path, role: RoleConfig) -> Policy:
+        """A learner over ``checkpoint`` and a sampler over the same weights."""
+        from rzero.engines.embedded import EmbeddedSampler
+        from rzero.grpo.learner import GrpoLearner
+
+        options = self._config.grpo
+        model = self._open(checkpoint)
+        learner = GrpoLearner(
+            model,
+            reference=self._open_frozen(reference) if options.kl_weight > 0 else None,
+            options=options,
+            learning_rate=role.learning_rate,
+            updates_per_step=role.updates_per_step,
+            temperature=role.temperature,
+            max_new_tokens=role.max_new_tokens,
+        )
+        sampler = EmbeddedSampler(
+            model, max_rows=self._config.engine.max_rows, policy_version=lambda: learner.policy_version
+        )
+        return Policy(learner=learner, sampler=sampler)
+
+    def release(self) -> None:
+        """Drop the frozen models; the trained one goes with its :class:`Policy`."""
+        self._frozen.clear()
+        gc.collect()
+
+    def _open(self, checkpoint: Path) -> LanguageModel:
+        from rzero.models.open import open_model
+
+        options = self._config.model
+        return open_model(
+            checkpoint, dtype=options.dtype, device=options.device, trust_remote_code=options.trust_remote_code
+        )
+
+    def _open_frozen(self, checkpoint: Path) -> LanguageModel:
+        if checkpoint not in self._frozen:
+            model = self._open(checkpoint)
+            model.module.requires_grad_(False)
+            self._frozen[checkpoint] = model
+        return self._frozen[checkpoint]

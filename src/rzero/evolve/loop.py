@@ -1,0 +1,135 @@
+"""The whole co-evolution.
+
+Every phase reads files and writes one artefact, so the loop holds no state: it asks the run directory what is finished
+and does the rest. To resume is to run it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rzero import domains
+from rzero.config import Config
+from rzero.errors import ConfigError
+from rzero.evolve import lineage, plan, summary
+from rzero.evolve.build_curriculum import build_curriculum
+from rzero.evolve.context import Context
+from rzero.evolve.engine import open_engine
+from rzero.evolve.evaluate import evaluate
+from rzero.evolve.generate_questions import generate_questions
+from rzero.evolve.schedule import schedule
+from rzero.evolve.train_challenger import train_challenger
+from rzero.evolve.train_solver import train_solver
+from rzero.evolve.vote import vote
+from rzero.grading.grader import Grader
+from rzero.models.fingerprint import fingerprint
+from rzero.runs.console import Console
+from rzero.runs.metrics import rebuild_metrics
+from rzero.runs.store import RunDirectory
+from rzero.types import Phase
+
+PHASES: dict[Phase, Callable[[Context, int], None]] = {
+    Phase.TRAIN_CHALLENGER: train_challenger,
+    Phase.GENERATE_QUESTIONS: generate_questions,
+    Phase.VOTE: vote,
+    Phase.BUILD_CURRICULUM: build_curriculum,
+    Phase.TRAIN_SOLVER: train_solver,
+    Phase.EVALUATE: evaluate,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """What a finished run leaves: its directory, the last checkpoints, and each iteration's summary (iteration 0: the
+    base).
+    """
+
+    directory: Path
+    solver: Path
+    challenger: Path
+    summaries: list[dict[str, Any]]
+
+
+def run(config: Config, out: str | Path) -> RunResult:
+    """Run R-Zero into the directory ``out``, or take up the run that is there.
+
+    Raises the errors of :mod:`rzero.errors`; whatever happens, what was saved stays, and the same call goes on from
+    there.
+    """
+    out = Path(out)
+    if not config.model.path:
+        raise ConfigError("model.path is not given; name a model directory, a GGUF file or a hub id with --model")
+    domain = domains.load(config.domain)
+    plan.check_options(config)
+    RunDirectory.check(out, config)
+    base = plan.find_model(config)
+    print_sizes = Console(config.progress).note
+    for line in plan.sizes(config, base):
+        print_sizes(line)
+    with (
+        RunDirectory.open(out, config, model_fingerprint=fingerprint(base), base=base) as directory,
+        Grader(timeout_s=config.grading.timeout_s, workers=config.grading.workers) as grader,
+    ):
+        rebuild_metrics(directory)
+        return evolve(
+            Context(
+                config=config,
+                run=directory,
+                base=base,
+                domain=domain,
+                grader=grader,
+                engine=open_engine(config, base),
+                console=Console(config.progress, log=directory.log_path),
+            )
+        )
+
+
+def evolve(context: Context) -> RunResult:
+    """Do what the run directory says is left."""
+    config, state = context.config, context.run.state
+    phases = list(schedule(config.iterations))
+    left = [entry for entry in phases if entry not in state.completed]
+    context.console.note(_where(context, len(phases), left))
+    _check_prompt(context)
+    summaries = [summary.summarise(context.run, n) for n in range(config.iterations + 1) if _finished(n, left)]
+    for iteration, phase in left:
+        PHASES[phase](context, iteration)
+        context.engine.release()
+        if phase is Phase.EVALUATE:
+            summaries.append(summary.summarise(context.run, iteration))
+            context.console.table(summary.table(summaries))
+    return RunResult(
+        directory=context.run.root,
+        solver=lineage.solver(context, config.iterations),
+        challenger=lineage.challenger(context, config.iterations),
+        summaries=summaries,
+    )
+
+
+def _check_prompt(context: Context) -> None:
+    length, limit = len(context.engine.render(context.domain.challenger_prompt())), context.engine.max_context
+    if length >= limit:
+        raise ConfigError(
+            f"domain={context.config.domain!r}: the Challenger's prompt has {length} tokens but the model's context "
+            f"has {limit}; "
+            "use a model with a longer context or a domain with a shorter prompt"
+        )
+
+
+def _finished(iteration: int, left: list[tuple[int, Phase]]) -> bool:
+    return all(entry[0] != iteration for entry in left)
+
+
+def _where(context: Context, total: int, left: list[tuple[int, Phase]]) -> str:
+    """What was found and what comes next."""
+    root = context.run.root
+    if not left:
+        return f"{root}: all {total} phases are finished; nothing to do (raise iterations to go on)"
+    iteration, phase = left[0]
+    done = context.run.state.done_in(iteration, phase)
+    found = "new run" if context.run.state.attempt == 1 else f"resuming: {total - len(left)} of {total} phases finished"
+    inside = f", after {done} finished steps or parts of it" if done else ""
+    return f"{root}: {found}; next is {phase} of iteration {iteration}{inside}"

@@ -1,0 +1,100 @@
+"""What can be told before anything loads: whether the options make sense, and how large the run will be."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rzero.config import Config, RoleConfig
+from rzero.errors import ConfigError
+from rzero.evaluate.tasks import load_examples
+from rzero.models.checkpoint import weight_files
+from rzero.models.resolve import resolve
+from rzero.plugins import load_object
+
+
+def check_options(config: Config) -> None:
+    """Refuse what would otherwise fail hours into the run: missing data files, rewards that cannot be imported.
+
+    Raises ConfigError or DataError.
+    """
+    stems: dict[str, str] = {}
+    for name in config.evaluate.data:
+        path = Path(name)
+        load_examples(path, limit=config.evaluate.limit)
+        if path.stem in stems:
+            raise ConfigError(
+                f"evaluate.data names {stems[path.stem]} and {name}, whose results would have the same name; rename one"
+            )
+        stems[path.stem] = name
+    for option, value, built_in in (
+        ("challenger.reward", config.challenger.reward, "uncertainty"),
+        ("solver.reward", config.solver.reward, "agreement"),
+    ):
+        if value == built_in:
+            continue
+        if ":" not in value:
+            raise ConfigError(f"{option}={value!r} is neither {built_in!r} nor of the form package.module:name")
+        if not callable(load_object(value, option=option)):
+            raise ConfigError(
+                f"{option}={value!r} is not a function; name one that takes the item and returns a number"
+            )
+
+
+def find_model(config: Config) -> Path:
+    """The base model's directory; a GGUF file is converted once, into the user's cache. Raises ModelError."""
+    cache = os.environ.get("RZERO_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rzero"
+    return resolve(config.model.path, store=Path(cache) / "models").absolute()
+
+
+def sizes(config: Config, base: Path) -> list[str]:
+    """The derived numbers, a line each."""
+    weights = sum(file.stat().st_size for file in weight_files(base))
+    pool = config.generate.num_questions
+    lines = [
+        _role("Challenger", config.challenger)
+        if config.challenger.train
+        else "Challenger: not trained (challenger.train is false)",
+        f"  each question takes {config.vote.num_votes} votes of at most {config.vote.max_new_tokens} tokens",
+        f"Pool: {pool} questions, {pool * config.vote.num_votes} votes",
+        _role("Solver", config.solver),
+        f"Tokens per iteration: at most {_short(_most_tokens(config))} (completions alone)",
+        f"Disk: about {_gib(weights, config)} GiB; base model {weights / 2**30:.2f} GiB",
+    ]
+    return [f"{base.name}: {config.iterations} iterations, seed {config.seed}", *lines]
+
+
+def _role(name: str, role: RoleConfig) -> str:
+    rollouts = role.prompts_per_step * role.group_size
+    updates = role.steps * role.updates_per_step
+    return (
+        f"{name}: {role.steps} steps of {role.prompts_per_step} x {role.group_size} = {rollouts} rollouts, "
+        f"{role.updates_per_step} updates a step, {updates} updates in the phase, at most {role.max_new_tokens} "
+        f"tokens each"
+    )
+
+
+def _most_tokens(config: Config) -> int:
+    """The longest possible completions of one iteration, in tokens."""
+    challenger, solver, votes = config.challenger, config.solver, config.vote.num_votes * config.vote.max_new_tokens
+    written = challenger.steps * challenger.prompts_per_step * challenger.group_size if challenger.train else 0
+    total = (written + config.generate.num_questions) * (challenger.max_new_tokens + votes)
+    return total + solver.steps * solver.prompts_per_step * solver.group_size * solver.max_new_tokens
+
+
+def _gib(weights: int, config: Config) -> str:
+    """Two checkpoints an iteration, and the resumable saves: bf16 weights, fp32 masters and two fp32 moments."""
+    policies = (2 if config.challenger.train else 1) * config.iterations
+    return f"{(policies + 7 * (config.checkpoint.keep_last + 1)) * weights / 2**30:.1f}"
+
+
+def _short(number: int) -> str:
+    """A number in about three digits.
+
+    >>> _short(740), _short(41_000), _short(1_234_567)
+    ('740', '41 k', '1.23 M')
+    """
+    for factor, unit in ((10**9, " G"), (10**6, " M"), (10**3, " k")):
+        if number >= factor:
+            return f"{number / factor:.3g}{unit}"
+    return str(number)

@@ -1,0 +1,123 @@
+"""The numbers and the table that are shown after each iteration. Everything is read back from the run directory."""
+
+from __future__ import annotations
+
+from statistics import fmean
+from typing import Any
+
+from rich.table import Table
+
+from rzero.runs.atomic import read_json, write_json
+from rzero.runs.store import RunDirectory
+from rzero.types import Phase
+
+_BARS = " ▁▂▃▄▅▆▇█"
+
+
+def summarise(run: RunDirectory, iteration: int) -> dict[str, Any]:
+    """Collect one iteration's numbers and write them to its ``summary.json``. Iteration 0 has its evaluation alone."""
+    summary: dict[str, Any] = {"iteration": iteration}
+    if iteration > 0:
+        challenger = _steps(run, iteration, Phase.TRAIN_CHALLENGER)
+        pool = read_json(run.phase(iteration, Phase.GENERATE_QUESTIONS).file("statistics.json"))
+        curriculum = read_json(run.phase(iteration, Phase.BUILD_CURRICULUM).file("statistics.json"))
+        summary |= {
+            "challenger": _means(challenger),
+            "pool": pool,
+            "curriculum": curriculum,
+            "solver": _means(_steps(run, iteration, Phase.TRAIN_SOLVER)),
+        }
+    summary["evaluation"] = read_json(run.phase(iteration, Phase.EVALUATE).file("evaluation.json"))["results"]
+    write_json(run.summary_path(iteration), summary)
+    return summary
+
+
+def table(summaries: list[dict[str, Any]]) -> Table:
+    """All iterations side by side, one column each."""
+    shown = Table(title="R-Zero by iteration", title_justify="left")
+    shown.add_column("")
+    for summary in summaries:
+        shown.add_column("base" if summary["iteration"] == 0 else f"iteration {summary['iteration']}", justify="right")
+    for label, cells in _lines(summaries):
+        if any(cells):
+            shown.add_row(label, *cells)
+    return shown
+
+
+def _lines(summaries: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    def line(label: str, *path: str, style: str = "{:.3f}") -> tuple[str, list[str]]:
+        return label, [_format(_get(summary, path), style) for summary in summaries]
+
+    lines = [
+        line("Challenger: mean reward", "challenger", "mean_reward"),
+        line("  uncertainty", "challenger", "mean_uncertainty"),
+        line("  repetition", "challenger", "mean_repetition"),
+        line("  format passed", "challenger", "format_ok_frac", style="{:.0%}"),
+        line("  distinct questions", "challenger", "distinct_frac", style="{:.0%}"),
+        line("  cut off", "challenger", "cut_off_frac", style="{:.0%}"),
+        line("Pool: sampled", "pool", "num_sampled", style="{}"),
+        line("  distinct, well-formed", "pool", "num_distinct", style="{}"),
+        line("  repeated", "pool", "num_repeated", style="{}"),
+        ("  malformed", [_count(_get(summary, ("pool", "malformed"))) for summary in summaries]),
+        line("Votes: mean p̂", "curriculum", "mean_self_consistency_all"),
+        ("  p̂ from 0 to 1", [_histogram(_get(summary, ("curriculum", "agree_all"))) for summary in summaries]),
+        ("  valid", [_valid(_get(summary, ("curriculum", "votes"))) for summary in summaries]),
+        line("Curriculum: kept", "curriculum", "num_kept", style="{}"),
+        line("  rejected: invalid", "curriculum", "rejected", "invalid", style="{}"),
+        line("  rejected: too hard", "curriculum", "rejected", "too_hard", style="{}"),
+        line("  rejected: too easy", "curriculum", "rejected", "too_easy", style="{}"),
+        line("  mean p̂ of kept", "curriculum", "mean_self_consistency_kept"),
+        line("Solver: mean reward", "solver", "mean_reward"),
+        line("  cut off", "solver", "cut_off_frac", style="{:.0%}"),
+        line("  groups without variance", "solver", "zero_variance_frac", style="{:.0%}"),
+    ]
+    for name in dict.fromkeys(name for summary in summaries for name in summary["evaluation"]):
+        lines.append((f"Accuracy: {name}", [_interval(summary["evaluation"].get(name)) for summary in summaries]))
+    return lines
+
+
+def _steps(run: RunDirectory, iteration: int, phase: Phase) -> list[dict[str, float]]:
+    return [read_json(path) for path in sorted(run.phase(iteration, phase).root.glob("steps/step_*/metrics.json"))]
+
+
+def _means(steps: list[dict[str, float]]) -> dict[str, float]:
+    """Each metric's mean over the steps that have it."""
+    names = dict.fromkeys(name for step in steps for name in step)
+    return {name: fmean(step[name] for step in steps if name in step) for name in names}
+
+
+def _get(summary: dict[str, Any], path: tuple[str, ...]) -> Any:
+    value: Any = summary
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _format(value: Any, style: str) -> str:
+    return "" if value is None else style.format(value)
+
+
+def _count(malformed: dict[str, int] | None) -> str:
+    return "" if malformed is None else str(sum(malformed.values()))
+
+
+def _valid(votes: dict[str, int] | None) -> str:
+    return "" if not votes or not sum(votes.values()) else f"{votes['valid'] / sum(votes.values()):.0%}"
+
+
+def _histogram(counts: list[int] | None) -> str:
+    """One bar for each possible number of agreeing votes.
+
+    >>> _histogram([0, 1, 4, 2])
+    ' ▂█▄'
+    """
+    if not counts or not max(counts):
+        return ""
+    return "".join(_BARS[-(-count * (len(_BARS) - 1) // max(counts))] for count in counts)
+
+
+def _interval(result: dict[str, Any] | None) -> str:
+    if result is None:
+        return ""
+    found = result["accuracy"]
+    return f"{found['value']:.1%} [{found['low']:.1%}, {found['high']:.1%}]"

@@ -1,0 +1,147 @@
+"""Phase 1: GRPO on the Challenger, rewarded for questions on which the frozen Solver is torn.
+
+Per step: sample questions from the one Challenger prompt, check their format, take m votes on each from the Solver,
+reward, update. A question text that occurs several times in a step is voted on once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+from rzero.config import ChallengerConfig
+from rzero.engines.base import Sampler, SamplingParams
+from rzero.evolve import lineage
+from rzero.evolve.context import Context
+from rzero.evolve.training import Batch, groups_of, train
+from rzero.evolve.voting import VotedQuestion, vote_on
+from rzero.plugins import load_object
+from rzero.rewards.challenger import FORMAT_FAILED, ScoredQuestion, challenger_reward
+from rzero.rewards.repetition import Repetition, repetition
+from rzero.types import Completion, FinishReason, ParsedQuestion, Phase, RewardParts
+
+PHASE = Phase.TRAIN_CHALLENGER
+
+
+def train_challenger(context: Context, iteration: int) -> None:
+    """Run the phase; without Challenger RL it is passed over and the checkpoint stays the one it started from."""
+    role = context.config.challenger
+    if not role.train:
+        context.run.state.complete(iteration, PHASE)
+        return
+    voters: list[Sampler] = []
+
+    def collect(step: int, sampler: Sampler) -> Batch:
+        if not voters:
+            voters.append(context.engine.sampler(lineage.solver_start(context, iteration)))
+        return _collect(context, iteration, step, challenger=sampler, solver=voters[0])
+
+    train(context, iteration, PHASE, role=role, start=lineage.challenger_start(context, iteration), collect=collect)
+
+
+def _collect(context: Context, iteration: int, step: int, *, challenger: Sampler, solver: Sampler) -> Batch:
+    role = context.config.challenger
+    total = role.prompts_per_step * role.group_size
+    prompt = context.domain.challenger_prompt()
+    prompt_ids = context.engine.render(prompt)
+    params = SamplingParams(
+        n=total,
+        max_new_tokens=role.max_new_tokens,
+        temperature=role.temperature,
+        top_p=role.top_p,
+        top_k=role.top_k,
+        stop=prompt.stop,
+        seed=context.seed(iteration, PHASE, step, "questions"),
+    )
+    with context.console.progress(f"{PHASE} step {step}: writing questions", total) as advance:
+        completions = challenger.generate([prompt_ids], params, on_progress=advance)[0]
+    parsed = [context.domain.parse_question(prompt.prefill + completion.text) for completion in completions]
+    texts = list(dict.fromkeys(item.text for item in parsed if item.text is not None))
+    with context.console.progress(
+        f"{PHASE} step {step}: voting", len(texts) * context.config.vote.num_votes
+    ) as advance:
+        seed = context.seed(iteration, PHASE, step, "votes")
+        voted = dict(zip(texts, vote_on(context, texts, sampler=solver, seed=seed, on_progress=advance), strict=True))
+    repetitions = _repetitions(parsed, role, total)
+    rewards = [_reward(context, item, voted, repeated) for item, repeated in zip(parsed, repetitions, strict=True)]
+    groups = groups_of(
+        [prompt_ids] * role.prompts_per_step,
+        [completions[start : start + role.group_size] for start in range(0, total, role.group_size)],
+        [part.total for part in rewards],
+        policy_version=challenger.policy_version,
+    )
+    rows = [
+        _row(*fields)
+        for fields in zip(range(total), completions, parsed, rewards, repetitions, [voted] * total, strict=True)
+    ]
+    return Batch(groups=groups, rows=rows, metrics=_metrics(completions, parsed, rewards, voted))
+
+
+def _repetitions(parsed: Sequence[ParsedQuestion], role: ChallengerConfig, total: int) -> list[Repetition | None]:
+    """Clusters over all well-formed questions of the step, exact repeats included; None for malformed ones."""
+    texts = [item.text for item in parsed if item.text is not None]
+    found = iter(repetition(texts, threshold=role.repetition_threshold, batch_size=total))
+    return [None if item.text is None else next(found) for item in parsed]
+
+
+def _reward(
+    context: Context, item: ParsedQuestion, voted: dict[str, VotedQuestion], repeated: Repetition | None
+) -> RewardParts:
+    if item.text is None or repeated is None:
+        return FORMAT_FAILED
+    role = context.config.challenger
+    scored = ScoredQuestion(question=item.text, tally=voted[item.text].tally, repetition=repeated.penalty)
+    parts = challenger_reward(
+        scored, repetition_weight=role.repetition_weight, min_valid_frac=context.config.vote.min_valid_frac
+    )
+    if role.reward == "uncertainty":
+        return parts
+    own = float(load_object(role.reward, option="challenger.reward")(scored))
+    return RewardParts(total=own, uncertainty=parts.uncertainty, repetition=parts.repetition)
+
+
+def _row(
+    index: int,
+    completion: Completion,
+    parsed: ParsedQuestion,
+    reward: RewardParts,
+    repeated: Repetition | None,
+    voted: dict[str, VotedQuestion],
+) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "index": index,
+        "question": parsed.text,
+        "problem": parsed.problem,
+        "reward": reward.total,
+        "uncertainty": reward.uncertainty,
+        "repetition": reward.repetition,
+        "cluster": repeated.cluster if repeated else None,
+        "completion": completion.text,
+        "finish_reason": str(completion.finish_reason),
+        "token_ids": completion.token_ids,
+        "sampler_logprobs": [round(value, 6) for value in completion.logprobs],
+    }
+    return row if parsed.text is None else row | voted[parsed.text].as_row()
+
+
+def _metrics(
+    completions: Sequence[Completion],
+    parsed: Sequence[ParsedQuestion],
+    rewards: Sequence[RewardParts],
+    voted: dict[str, VotedQuestion],
+) -> dict[str, float]:
+    total = len(completions)
+    well_formed = [item.text for item in parsed if item.text is not None]
+    tallies = [voted[text].tally for text in well_formed]
+    return {
+        "mean_reward": fmean(part.total for part in rewards),
+        "mean_uncertainty": fmean(part.uncertainty for part in rewards),
+        "mean_repetition": fmean(part.repetition for part in rewards),
+        "format_ok_frac": len(well_formed) / total,
+        "distinct_frac": len(set(well_formed)) / len(well_formed) if well_formed else 0.0,
+        "cut_off_frac": sum(item.finish_reason is FinishReason.LENGTH for item in completions) / total,
+        "mean_completion_tokens": fmean(len(item.token_ids) for item in completions),
+        "mean_self_consistency": fmean(item.self_consistency for item in tallies) if tallies else 0.0,
+        "mean_valid_frac": fmean(item.valid_frac for item in tallies) if tallies else 0.0,
+    }

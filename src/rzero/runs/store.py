@@ -1,0 +1,243 @@
+"""The run directory: the only reader and writer of its paths (``docs/run-directory.md`` describes them)."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rzero.config import Config, differences, validate
+from rzero.errors import RunDirectoryError
+from rzero.runs.atomic import TEMPORARY_PREFIX, read_json, read_jsonl, write_json, write_jsonl
+from rzero.runs.state import State
+from rzero.types import Phase
+
+SCHEMA_VERSION = 1
+LOCK = ".lock"
+
+MAY_CHANGE = (
+    "iterations",
+    "progress",
+    "model.path",
+    "checkpoint.every_steps",
+    "checkpoint.keep_last",
+    "grading.workers",
+)
+"""Options that a resumed run may change: they alter neither what was computed nor what will be. The model may have
+moved;
+its fingerprint is compared instead of its path."""
+
+
+class RunDirectory:
+    """One run's files. Create it with :meth:`open`; every path in the directory is named here and nowhere else."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.state = State.load(root / "state.json")
+
+    @classmethod
+    def exists(cls, root: Path) -> bool:
+        """Whether ``root`` holds a run."""
+        return (root / "run.json").is_file()
+
+    @classmethod
+    def check(cls, root: Path, config: Config) -> None:
+        """Refuse a directory that cannot be this run's, before anything is loaded or written.
+
+        Raises RunDirectoryError for foreign files, another schema, or options that differ from the recorded ones.
+        """
+        if cls.exists(root):
+            manifest = read_json(root / "run.json")
+            if manifest.get("schema_version") != SCHEMA_VERSION:
+                raise RunDirectoryError(
+                    f"{root} was written with schema version {manifest.get('schema_version')!r}, this rzero reads "
+                    f"{SCHEMA_VERSION}; "
+                    "finish it with the rzero that wrote it or choose another --out"
+                )
+            changed = differences(cls.recorded_config(root), config)
+            forbidden = [line for line in changed if line.split(":")[0] not in MAY_CHANGE]
+            if forbidden:
+                raise RunDirectoryError(
+                    f"{root} holds a run with other options ({'; '.join(forbidden)}); give the recorded options, or "
+                    f"another --out"
+                )
+        elif root.exists() and not root.is_dir():
+            raise RunDirectoryError(f"{root} is a file, but --out must be a directory; choose another --out")
+        elif root.is_dir() and any(entry.name != LOCK for entry in root.iterdir()):
+            raise RunDirectoryError(
+                f"{root} is not empty and holds no rzero run; choose another --out, or empty it yourself"
+            )
+
+    @classmethod
+    @contextmanager
+    def open(cls, root: Path, config: Config, *, model_fingerprint: str, base: Path) -> Iterator[RunDirectory]:
+        """Create the directory, or take it up again: artefacts from beyond the resume point are moved aside.
+
+        Yields it locked. Raises RunDirectoryError if another process is at work in it, or if the model's content
+        differs from the recorded one.
+        """
+        cls.check(root, config)
+        with _locked(root):
+            yield cls._take_up(root, config, model_fingerprint=model_fingerprint, base=base)
+
+    @classmethod
+    def _take_up(cls, root: Path, config: Config, *, model_fingerprint: str, base: Path) -> RunDirectory:
+        if cls.exists(root):
+            recorded = read_json(root / "run.json")["model_fingerprint"]
+            if recorded != model_fingerprint:
+                raise RunDirectoryError(
+                    f"{root} was started from a model with fingerprint {recorded}, but {config.model.path} has "
+                    f"{model_fingerprint}; "
+                    "give the same model, or another --out"
+                )
+        else:
+            manifest = {
+                "schema_version": SCHEMA_VERSION,
+                "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "model": str(base),
+                "model_fingerprint": model_fingerprint,
+            }
+            write_json(root / "config.json", config.model_dump(mode="json"))
+            write_json(root / "run.json", manifest)  # last: from here on the directory is a run
+        write_json(root / "config.json", config.model_dump(mode="json"))
+        run = cls(root)
+        run.state.attempt += 1
+        run.state.save()
+        write_json(
+            root / "logs" / f"attempt_{run.state.attempt:02d}.json", {"command": sys.argv, "versions": versions()}
+        )
+        run._move_aside()
+        return run
+
+    @staticmethod
+    def recorded_config(root: Path) -> Config:
+        """The options of the run in ``root``."""
+        if not RunDirectory.exists(root):
+            raise RunDirectoryError(f"{root} holds no rzero run; give the directory that --out named")
+        return validate(read_json(root / "config.json"))
+
+    def phase(self, iteration: int, phase: Phase) -> PhaseDirectory:
+        """The directory of one phase."""
+        return PhaseDirectory(self, iteration, phase)
+
+    @property
+    def log_path(self) -> Path:
+        """The text log of this attempt."""
+        return self.root / "logs" / f"attempt_{self.state.attempt:02d}.log"
+
+    @property
+    def metrics_path(self) -> Path:
+        """One line per finished step or phase, in order; rebuilt from the phases' own files at each start."""
+        return self.root / "metrics.jsonl"
+
+    def summary_path(self, iteration: int) -> Path:
+        """The numbers of the table that is shown after an iteration."""
+        return self.root / f"iter_{iteration:02d}" / "summary.json"
+
+    def _move_aside(self) -> None:
+        """Everything that ``state.json`` does not vouch for goes to ``aside/``; half-written files are removed."""
+        for left_over in sorted(self.root.rglob(f"{TEMPORARY_PREFIX}*")):
+            shutil.rmtree(left_over) if left_over.is_dir() else left_over.unlink()
+        aside = self.root / "aside" / f"attempt_{self.state.attempt:02d}"
+        for iteration_dir in sorted(self.root.glob("iter_*")):
+            iteration = int(iteration_dir.name.removeprefix("iter_"))
+            for phase in Phase:
+                directory = self.phase(iteration, phase)
+                if (iteration, phase) in self.state.completed:
+                    continue
+                for path in directory.beyond(self.state.done_in(iteration, phase)):
+                    target = aside / path.relative_to(self.root)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    path.rename(target)
+
+
+class PhaseDirectory:
+    """The files of one phase of one iteration: ``iter_NN/<phase>/``."""
+
+    def __init__(self, run: RunDirectory, iteration: int, phase: Phase) -> None:
+        self.run, self.iteration, self.phase = run, iteration, phase
+        self.root = run.root / f"iter_{iteration:02d}" / phase
+
+    def step(self, number: int) -> Path:
+        """``rollouts.jsonl`` and ``metrics.json`` of a training step."""
+        return self.root / "steps" / f"step_{number:04d}"
+
+    def resumable(self, number: int) -> Path:
+        """The policy and the optimiser's state after a training step."""
+        return self.root / "resumable" / f"step_{number:04d}"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The policy at the end of a training phase, in the Hugging Face layout."""
+        return self.root / "checkpoint"
+
+    def part(self, number: int) -> Path:
+        """Rows of one part of ``generate_questions`` or ``vote``."""
+        return self.root / "parts" / f"part_{number:04d}.jsonl"
+
+    def file(self, name: str) -> Path:
+        """The phase's artefact: ``questions.jsonl``, ``votes.jsonl``, ``statistics.json``, ..."""
+        return self.root / name
+
+    def write_rows(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """Write an artefact of rows."""
+        write_jsonl(self.file(name), rows)
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """Read an artefact of rows."""
+        return read_jsonl(self.file(name))
+
+    def beyond(self, done: int) -> list[Path]:
+        """What exists of this unfinished phase beyond its first ``done`` steps or parts."""
+        if not self.root.is_dir():
+            return []
+        safe = {self.step(n) for n in range(1, done + 1)} | {self.part(n) for n in range(1, done + 1)}
+        safe |= {self.resumable(n) for n in range(1, done + 1)}
+        found = [path for folder in ("steps", "parts", "resumable") for path in sorted((self.root / folder).glob("*"))]
+        top = [path for path in sorted(self.root.iterdir()) if path.name not in ("steps", "parts", "resumable")]
+        return [path for path in found if path not in safe] + top
+
+    def keep_last(self, number: int, keep: int) -> None:
+        """Remove all but the newest ``keep`` resumable saves up to step ``number``."""
+        saves = sorted((self.root / "resumable").glob("step_*"))
+        for old in saves[: max(0, len(saves) - keep)]:
+            if old != self.resumable(number):
+                shutil.rmtree(old)
+
+
+def versions() -> dict[str, str]:
+    """The versions that a result depends on."""
+    names = ("rzero", "torch", "transformers", "safetensors", "numpy", "math-verify", "latex2sympy2_extended", "sympy")
+    found = {"python": sys.version.split()[0]}
+    for name in (*names, "antlr4-python3-runtime"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    """The operating system lets go of the lock when the process ends, however it ends."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        file = open(root / LOCK, "w")  # noqa: SIM115
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{root} cannot be written: {error.strerror}; choose another --out or correct its permissions"
+        ) from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RunDirectoryError(
+                f"{root} is in use by another rzero process; wait for it, or end it and run the same command again"
+            ) from None
+        yield
