@@ -1,0 +1,1 @@
+"""Group-relative policy optimisation: from rewarded groups to a better policy."""

@@ -1,0 +1,159 @@
+"""What a learner writes beside the policy, and how it continues from it.
+
+A saved learner is one directory: the policy in the Hugging Face layout, which opens as a model by itself, and
+
+``learner.json``
+    ``schema_version`` (1), ``dtype`` (compute precision of the policy), ``num_updates`` (optimiser steps so far),
+    ``policy_version`` (steps so far), and ``options``: those that the learner was made with, recorded for the reader
+    (whether they may change is the run's to decide).
+
+``learner.safetensors``
+    For each parameter, named as in the module: ``exp_avg/NAME`` and ``exp_avg_sq/NAME`` (AdamW's moments, shaped like
+    the parameter), ``step/NAME`` (its number of updates; a scalar), and ``master/NAME`` (fp32) where the policy
+    computes in less than fp32; an fp32 policy is its own master. A parameter without a gradient so far has no moments.
+
+The directory is not written atomically: whoever owns it moves it into place when it is complete.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rzero.errors import ModelError
+from rzero.grpo.masters import MasterWeights
+from rzero.models.checkpoint import check_directory, check_safetensors
+from rzero.models.language_model import LanguageModel
+from rzero.models.loading import load_module
+from rzero.models.save import save_model
+
+SCHEMA_VERSION = 1
+_STATE = ("exp_avg", "exp_avg_sq", "step")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a learner has come."""
+
+    num_updates: int
+    policy_version: int
+
+
+def save(
+    directory: Path,
+    *,
+    model: LanguageModel,
+    masters: MasterWeights,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    options: Mapping[str, Any],
+) -> None:
+    """Write the policy, its optimiser's state and its progress into the existing ``directory``."""
+    from safetensors.torch import save_file
+
+    save_model(model, directory)
+    tensors = {f"master/{name}": master.detach() for name, master in masters.stored_apart.items()}
+    for name, master in masters.by_name.items():
+        tensors |= {f"{key}/{name}": value for key, value in optimizer.state[master].items()}
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, directory / "learner.safetensors")
+    record = {
+        "schema_version": SCHEMA_VERSION,
+        "dtype": _name(model.dtype),
+        "num_updates": progress.num_updates,
+        "policy_version": progress.policy_version,
+        "options": dict(options),
+    }
+    (directory / "learner.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def restore(
+    directory: Path, *, model: LanguageModel, masters: MasterWeights, optimizer: torch.optim.Optimizer
+) -> Progress:
+    """Set weights, masters and optimiser state to those in ``directory``.
+
+    Raises ModelError, before anything is changed, if a file is missing or damaged or belongs to another model.
+    """
+    progress = _read_record(directory, model)
+    tensors = _read_tensors(directory, masters)
+    weights = {name.removeprefix("master/"): t for name, t in tensors.items() if name.startswith("master/")}
+    if masters.by_name.keys() - weights.keys():
+        weights |= _read_policy(directory, model, masters)
+    with torch.no_grad():
+        for name, master in masters.by_name.items():
+            master.copy_(weights[name])
+    masters.publish()
+    states = {
+        index: {key: tensors[f"{key}/{name}"] for key in _STATE}
+        for index, name in enumerate(masters.by_name)
+        if f"step/{name}" in tensors
+    }
+    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+    return progress
+
+
+def _read_record(directory: Path, model: LanguageModel) -> Progress:
+    file = directory / "learner.json"
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        version, dtype = record["schema_version"], record["dtype"]
+        progress = Progress(num_updates=int(record["num_updates"]), policy_version=int(record["policy_version"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ModelError(f"{file} cannot be read ({reason}); go back to an earlier save") from error
+    if version != SCHEMA_VERSION:
+        raise ModelError(
+            f"{file} has schema_version {version}, this rzero reads {SCHEMA_VERSION}; use the rzero that wrote it"
+        )
+    if dtype != _name(model.dtype):
+        raise ModelError(
+            f"{file} was saved in {dtype}, the model is open in {_name(model.dtype)}; set model.dtype={dtype}"
+        )
+    return progress
+
+
+def _read_tensors(directory: Path, masters: MasterWeights) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    file = directory / "learner.safetensors"
+    if not file.is_file():
+        raise ModelError(f"{file} does not exist, so the optimiser cannot continue; go back to an earlier save")
+    check_safetensors(file)
+    tensors = load_file(file)
+    expected = {f"master/{name}": master.shape for name, master in masters.stored_apart.items()}
+    for name, master in masters.by_name.items():
+        if any(f"{key}/{name}" in tensors for key in _STATE):
+            shapes = (master.shape, master.shape, torch.Size())
+            expected |= {f"{key}/{name}": shape for key, shape in zip(_STATE, shapes, strict=True)}
+    _compare(file, {name: tensor.shape for name, tensor in tensors.items()}, expected)
+    return tensors
+
+
+def _read_policy(directory: Path, model: LanguageModel, masters: MasterWeights) -> dict[str, Tensor]:
+    check_directory(directory)
+    # If the model has code of its own, that code was trusted when it was opened.
+    trusted = type(model.module).__module__.startswith("transformers_modules.")
+    module = load_module(directory, dtype=model.dtype, use_safetensors=True, trust_remote_code=trusted)
+    weights = {name: parameter.detach() for name, parameter in module.named_parameters()}
+    expected = {name: master.shape for name, master in masters.by_name.items()}
+    _compare(directory, {name: tensor.shape for name, tensor in weights.items()}, expected)
+    return weights
+
+
+def _compare(source: Path, found: Mapping[str, torch.Size], expected: Mapping[str, torch.Size]) -> None:
+    names = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
+    if names:
+        there, wanted = (list(shapes[names[0]]) if names[0] in shapes else "absent" for shapes in (found, expected))
+        raise ModelError(
+            f"{source} is of another model or incomplete: {len(names)} tensors differ (first: {names[0]}, "
+            f"{there} there, {wanted} expected); restore into the model that it was saved from"
+        )
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,68 @@
+"""Master weights: fp32 parameters that the optimiser works on while the model computes in bf16.
+
+bf16 has 8 significant bits. Neither an update of 1e-6 nor a gradient's sum over micro-batches survives in it, so both
+are kept in fp32. A model that computes in fp32 (or fp64) is its own master, and nothing is stored twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+
+class MasterWeights:
+    """The masters of all parameters of ``module``, by parameter name; tied parameters have one name and one master."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._parameters = dict(module.named_parameters())
+        self.by_name = {name: _master(parameter) for name, parameter in self._parameters.items()}
+
+    @property
+    def stored_apart(self) -> dict[str, nn.Parameter]:
+        """The masters that are tensors of their own, by parameter name."""
+        return {name: master for name, master in self.by_name.items() if master is not self._parameters[name]}
+
+    @contextmanager
+    def gradients(self) -> Iterator[None]:
+        """Inside, a backward pass adds each gradient to its master's ``grad``, in fp32, as soon as it is complete.
+
+        There are none when the block is entered, and none are kept when it is left: sampling needs the memory.
+        """
+        self._drop_gradients()
+        handles = [
+            self._parameters[name].register_post_accumulate_grad_hook(partial(_move_gradient, master))
+            for name, master in self.stored_apart.items()
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+            self._drop_gradients()
+
+    @torch.no_grad()
+    def publish(self) -> None:
+        """Round the masters into the weights that the model computes with, in place."""
+        for name, master in self.stored_apart.items():
+            self._parameters[name].copy_(master)
+
+    def _drop_gradients(self) -> None:
+        for name, master in self.by_name.items():
+            master.grad = self._parameters[name].grad = None
+
+
+def _master(parameter: nn.Parameter) -> nn.Parameter:
+    parameter.requires_grad_(True)
+    if parameter.dtype in (torch.float32, torch.float64):
+        return parameter
+    return nn.Parameter(parameter.detach().float())
+
+
+def _move_gradient(master: nn.Parameter, parameter: Tensor) -> None:
+    gradient, parameter.grad = parameter.grad, None
+    assert gradient is not None
+    master.grad = gradient.float() if master.grad is None else master.grad.add_(gradient)
