@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import redirect_stderr
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 
 from rzero.errors import MissingExtraError, ModelError
@@ -72,7 +74,8 @@ def _convert(file: Path, directory: Path) -> None:
 
     tokenizer = load_tokenizer(file.parent, gguf_file=file.name)
     unpacked = GgufConfig(dequantize=True)
-    module = load_module(file.parent, gguf_file=file.name, quantization_config=unpacked, dtype=torch.float32)
+    with redirect_stderr(StringIO()):  # a progress bar that heeds no setting
+        module = load_module(file.parent, gguf_file=file.name, quantization_config=unpacked, dtype=torch.float32)
     with quiet():
         module.to(torch.bfloat16).save_pretrained(directory)  # pyright: ignore[reportArgumentType]
         tokenizer.save_pretrained(directory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,11 @@ if TYPE_CHECKING:
 
 
 def load_module(directory: Path, **options: Any) -> PreTrainedModel:
-    """``AutoModelForCausalLM.from_pretrained``; a weight that is missing or misshapen is an error, not a warning."""
+    """``AutoModelForCausalLM.from_pretrained``, where weights that do not fit are an error instead of a warning.
+
+    Raises ModelError if weights are missing, misshapen, or belong to more layers than config.json has. Weights of other
+    parts (a value head, a vision tower) are left out.
+    """
     from transformers import AutoModelForCausalLM
 
     with _explained(directory, "model"), quiet():
@@ -27,6 +32,13 @@ def load_module(directory: Path, **options: Any) -> PreTrainedModel:
         raise ModelError(
             f"{directory}: {len(absent)} weights are missing or have another shape than config.json says "
             f"(first: {absent[0]}); fetch the checkpoint again"
+        )
+    known = {_numberless(name) for name in module.state_dict()}
+    surplus = sorted(name for name in info["unexpected_keys"] if _numberless(name) in known)
+    if surplus:
+        raise ModelError(
+            f"{directory}: {len(surplus)} weights have no place in the layers that config.json describes "
+            f"(first: {surplus[0]}); fetch the checkpoint again"
         )
     return module
 
@@ -59,6 +71,10 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+
+
+def _numberless(name: str) -> str:
+    return re.sub(r"\d+", "*", name)
 
 
 @contextmanager

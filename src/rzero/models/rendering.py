@@ -55,7 +55,7 @@ class Renderer:
     def _harmless(self, text: str) -> str:
         unknown = self._tokenizer.unk_token_id
         while True:
-            encoded = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+            encoded = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
             breaks = []
             for token, (start, end) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
                 spelled = text[start:end].strip()
@@ -108,7 +108,7 @@ def merge_system(messages: Sequence[Message]) -> list[Message]:
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    return tokenizer(text, add_special_tokens=False)["input_ids"]  # pyright: ignore[reportReturnType]
+    return tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]  # pyright: ignore[reportReturnType]
 
 
 def _apply(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
