@@ -16,6 +16,7 @@ from rzero.evaluate.metrics import accuracy
 from rzero.evaluate.tasks import load_examples
 from rzero.evolve import lineage
 from rzero.evolve.context import Context
+from rzero.grading.grader import versions
 from rzero.runs.atomic import write_json
 from rzero.types import FinishReason, Outcome, Phase
 
@@ -35,7 +36,7 @@ def evaluate(context: Context, iteration: int) -> None:
             path = Path(name)
             results[path.stem], rows = _evaluate_file(context, path, sampler, iteration)
             directory.write_rows(f"samples_{path.stem}.jsonl", rows)
-    report = {"results": results, "sampling": options.model_dump(mode="json"), "grader": context.grader.versions()}
+    report = {"results": results, "sampling": options.model_dump(mode="json"), "grader": versions()}
     write_json(directory.file("evaluation.json"), report)
     context.run.state.complete(iteration, PHASE)
 

@@ -1,0 +1,33 @@
+# Two commands do all the set-up: `make demo` and `make test`. Python 3.11 or newer, pip and make are needed, nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Without a GPU, PyTorch's CPU build is enough; set TORCH= to take whatever pip chooses.
+TORCH ?= torch==2.13.0
+SMALL_MODEL := models/SmolLM2-135M-Instruct
+
+.PHONY: demo demo-llm test check clean
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+demo: demo-llm ## set up, then run R-Zero
+
+demo-llm: $(VENV)/.installed ## set up, fetch a small language model, run two iterations on the CPU (about 20 minutes)
+	$(BIN)/python scripts/fetch_model.py smollm2-135m --out models
+	$(BIN)/rzero run laptop --model $(SMALL_MODEL) --out runs/demo-llm --evaluate.data examples/word_problems.jsonl
+	$(BIN)/python examples/try_checkpoint.py runs/demo-llm
+
+test: $(VENV)/.installed ## set up, then run all tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+clean: ## remove the environment and caches; runs and models stay
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
