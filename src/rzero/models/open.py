@@ -42,6 +42,7 @@ def open_model(
     tokenizer = open_tokenizer(path, trust_remote_code=trust_remote_code)
     module = load_module(path, dtype=_dtype(dtype, place), use_safetensors=True, trust_remote_code=trust_remote_code)
     module.to(place).eval()  # pyright: ignore[reportArgumentType]
+    _mend_generation_config(module)
     stops = _stop_ids(path, tokenizer, module)
     _check_vocabulary(path, tokenizer, module, stops)
     head = OutputHead.of(module)
@@ -86,6 +87,21 @@ def _dtype(name: Literal["auto", "float32", "bfloat16"], device: torch.device) -
         capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # not in every torch that we support
         native = any(capabilities.get(key, False) for key in ("amx_bf16", "avx512_bf16", "bf16"))
     return torch.bfloat16 if native else torch.float32
+
+
+def _mend_generation_config(module: PreTrainedModel) -> None:
+    """Keep only the token ids of a generation config that transformers would refuse to save.
+
+    Many published checkpoints have one (a temperature without do_sample), and it would show at the first save only.
+    """
+    from transformers import GenerationConfig
+
+    config: Any = module.generation_config
+    try:
+        config.validate(strict=True)
+    except ValueError:
+        ids = {name: getattr(config, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+        module.generation_config = GenerationConfig(**ids)
 
 
 def _stop_ids(path: Path, tokenizer: PreTrainedTokenizerBase, module: PreTrainedModel) -> frozenset[int]:
