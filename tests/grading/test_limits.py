@@ -6,6 +6,8 @@ from rzero.grading.limits import refusal
 
 HARMLESS = [
     "5",
+    r"\{1,2\}",
+    r"\left\{1",
     r"\frac{\pi}{2}",
     r"2^{1009}",
     r"x^8+x^7+x^6+x^5+x^4+x^3+x^2+x+1",
@@ -29,6 +31,8 @@ HOSTILE = [
     ("9**9**9**9**9", "nested deeper"),
     ("+".join(["x^2"] * 40), "powers"),
     ("(" * 20 + ")" * 20, "brackets"),
+    (r"5} and \boxed{6", "braces"),
+    (r"\frac{1}{2", "braces"),
     ("100000!", "factorials"),
     ("(9!)!", "factorials"),
     ("3!!!", "factorials"),

@@ -11,7 +11,7 @@ import unicodedata
 
 MAX_CHARS = 512
 MAX_DIGITS = 64
-MAX_NESTING = 16
+MAX_NESTING = 12
 MAX_POWERS = 32
 MAX_POWER_DEPTH = 3
 MAX_EXPONENT_DIGITS = 6
@@ -44,6 +44,8 @@ def refusal(answer: str) -> str | None:
         return "too many, too large or nested factorials"
     if answer.count(",") > MAX_COMMAS:
         return f"more than {MAX_COMMAS} commas"
+    if not _balanced(answer):
+        return "braces that do not match"
     nesting, powers, depth = _shape(answer.replace("**", "^"))
     if nesting > MAX_NESTING:
         return f"brackets nested deeper than {MAX_NESTING}"
@@ -52,6 +54,16 @@ def refusal(answer: str) -> str | None:
     if depth > MAX_POWER_DEPTH:
         return f"powers nested deeper than {MAX_POWER_DEPTH}"
     return None
+
+
+def _balanced(text: str) -> bool:
+    """Whether every brace has its partner, so that the text cannot break out of the box that it is parsed in."""
+    level = 0
+    for token in _TOKEN.findall(text):
+        level += (token == "{") - (token == "}")
+        if level < 0:
+            return False
+    return level == 0
 
 
 def _shape(text: str) -> tuple[int, int, int]:

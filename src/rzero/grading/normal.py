@@ -28,7 +28,7 @@ _THIN_GROUPS = re.compile(r"[+-]?[1-9]\d{0,2}(?:\\,\s*\d{3})+", re.ASCII)
 _COMMA_GROUPS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?", re.ASCII)
 # A space before three digits is kept: "1, 234" is a list, "1,234" a number.
 _IDLE_SPACE = re.compile(r"(?<![^\W_])(?<!,) |(?<=,) (?!\d{3}(?!\d))| (?![^\W_])")
-_COMMAND_SPACE = re.compile(r"(\\[a-zA-Z]+) (?=\d)")
+_COMMAND_SPACE = re.compile(r"((?<!\\)\\[a-zA-Z]+) (?=\d)")
 _SHORT_FRAC = re.compile(r"\\frac ?(\d) ?(\d)", re.ASCII)
 _BRACED_CIRCLE = re.compile(r"\^\{\\circ\}")
 _BARE_SCRIPT = re.compile(r"([_^])(\d(?!\.?\d)|[A-Za-z](?![A-Za-z0-9]))", re.ASCII)

@@ -6,6 +6,7 @@ interpreter lock nor the parent, so neither a long integer power nor a parent th
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import json
 import logging
@@ -54,4 +55,5 @@ def _limit_memory() -> None:
         return
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(MEMORY_BYTES, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    with contextlib.suppress(OSError, ValueError):  # macOS knows the limit and refuses it
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
