@@ -30,7 +30,9 @@ def make_learner(
     return GrpoLearner(
         model,
         reference=reference,
-        options=GrpoConfig(**{"kl_weight": 0.01 if reference else 0.0, "max_grad_norm": NO_CLIPPING} | options),
+        options=GrpoConfig.model_validate(
+            {"kl_weight": 0.01 if reference else 0.0, "max_grad_norm": NO_CLIPPING} | options
+        ),
         learning_rate=learning_rate,
         updates_per_step=updates_per_step,
         temperature=TEMPERATURE,

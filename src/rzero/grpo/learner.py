@@ -91,11 +91,11 @@ class GrpoLearner:
         scored = [(group, self._advantages(group)) for group in groups]
         kept = [(group, advantage) for group, advantage in scored if advantage is not None]
         shares = [self._microbatches(share) for share in _shares(kept, self._updates_per_step)]
-        # Later updates need the log-probabilities from before the first one; the first one's are its own.
-        old = [None, *[[self._old_logprobs(batch) for batch in share] for share in shares[1:]]]
+        # Later updates need the log-probabilities from before the first one; the first one's own are those.
+        old = [[self._old_logprobs(batch) if i else None for batch in share] for i, share in enumerate(shares)]
         metrics = StepMetrics()
-        for share, old_logprobs in zip(shares, old, strict=False):
-            self._update(share, old_logprobs or [None] * len(share), metrics)
+        for share, old_logprobs in zip(shares, old, strict=True):
+            self._update(share, old_logprobs, metrics)
         self._progress = checkpoint.Progress(
             num_updates=self._progress.num_updates + len(shares), policy_version=self._progress.policy_version + 1
         )

@@ -37,8 +37,8 @@ def token_logprobs(hidden: Tensor, head: Head, targets: Tensor, *, temperature: 
     """Log softmax(logits / temperature)[targets], differentiable in ``hidden`` and in the head's weight and bias.
 
     ``hidden`` [T, d] in compute precision, ``targets`` [T] token ids; returns [T] in fp32 (fp64 for fp64 ``hidden``).
-    The matrix product is done in compute precision, everything after it in the precision of the result. Extra memory: a
-    few arrays [chunk, V], and in the backward pass one array [V, d], in the precision of the result.
+    The matrix product is done in compute precision, everything after it in the precision of the result. Extra memory:
+    about 10 bytes for each of chunk x V entries in bf16 (12 in fp32), and one array [V, d] in the backward pass.
     """
     return _TokenLogprobs.apply(hidden, head.weight, head.bias, targets, head.finish, temperature, chunk)
 
