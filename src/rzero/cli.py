@@ -18,8 +18,10 @@ from typing import Any
 from rzero import config as options
 from rzero.errors import ConfigError, RzeroError
 
-DEFAULT_PRESET = "laptop"
+DEFAULT_PRESET = "micro"
 COMMANDS = ("run", "status", "config")
+OWN_FLAGS = ("--help", "--json")
+OWN_OPTIONS = ("--model", "--out")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,13 +44,14 @@ def _dispatch(arguments: list[str]) -> int:
         near = difflib.get_close_matches(arguments[0], COMMANDS, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"commands: {', '.join(COMMANDS)}"
         raise ConfigError(f"command {arguments[0]!r} does not exist; {hint}")
-    known, rest = parser.parse_known_args(arguments)
+    own, overrides = _split(arguments)
+    known = parser.parse_args(own)
     if known.command == "run":
-        return _run(known, _overrides(rest))
+        return _run(known, overrides)
     if known.command == "config":
-        return _config(known, _overrides(rest))
-    if rest:
-        raise ConfigError(f"`rzero status` takes a run directory alone, not {' '.join(rest)}")
+        return _config(known, overrides)
+    if overrides:
+        raise ConfigError(f"`rzero status` takes a run directory alone, not --{next(iter(overrides))}")
     return _status(Path(known.directory))
 
 
@@ -73,21 +76,29 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _overrides(rest: Sequence[str]) -> dict[str, str]:
-    """``--section.option value`` and ``--section.option=value`` pairs."""
-    found: dict[str, str] = {}
-    words = iter(rest)
+def _split(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The command's own words, and the run's options: ``--section.option value`` or ``--section.option=value``.
+
+    They are told apart before argparse sees them, which would take an option's value for a positional argument.
+    """
+    own: list[str] = []
+    overrides: dict[str, str] = {}
+    words = iter(arguments)
     for word in words:
-        if not word.startswith("--"):
-            raise ConfigError(f"{word!r} was not expected; options are written --section.option value")
-        name, separator, value = word[2:].partition("=")
+        name, separator, value = word.partition("=")
+        if not word.startswith("--") or name in OWN_FLAGS or (name in OWN_OPTIONS and separator):
+            own.append(word)
+            continue
         if not separator:
             following = next(words, None)
             if following is None:
-                raise ConfigError(f"option {name} has no value; write --{name} VALUE")
+                raise ConfigError(f"option {name[2:]} has no value; write {name} VALUE")
             value = following
-        found[name] = value
-    return found
+        if name in OWN_OPTIONS:
+            own += [name, value]
+        else:
+            overrides[name[2:]] = value
+    return own, overrides
 
 
 def _resolve(known: argparse.Namespace, overrides: dict[str, str]) -> options.Config:

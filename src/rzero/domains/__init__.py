@@ -9,6 +9,7 @@ from rzero.plugins import load_object
 __all__ = ["BUILT_IN", "Domain", "Oracle", "Truth", "load"]
 
 BUILT_IN = {
+    "arithmetic": "rzero.domains.arithmetic:arithmetic",
     "math": "rzero.domains.math:math",
     "grade_school": "rzero.domains.grade_school:grade_school",
 }

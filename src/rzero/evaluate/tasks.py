@@ -10,6 +10,15 @@ from rzero.errors import DataError
 from rzero.types import Example
 
 
+BUNDLED = ("arithmetic",)
+"""Test sets that ship with rzero, by name; ``./arithmetic`` names a file of that name instead."""
+
+
+def data_path(name: str) -> Path:
+    """The file that an entry of ``evaluate.data`` stands for."""
+    return Path(__file__).parent / "data" / f"{name}_test.jsonl" if name in BUNDLED else Path(name)
+
+
 def load_examples(path: Path, *, limit: int = 0) -> list[Example]:
     """The first ``limit`` rows of a file (0: all of them).
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from rzero.engines.base import Sampler, SamplingParams
 from rzero.evaluate.metrics import accuracy
-from rzero.evaluate.tasks import load_examples
+from rzero.evaluate.tasks import data_path, load_examples
 from rzero.evolve import lineage
 from rzero.evolve.context import Context
 from rzero.grading.grader import versions
@@ -33,7 +33,7 @@ def evaluate(context: Context, iteration: int) -> None:
     if options.data:
         sampler = context.engine.sampler(lineage.solver(context, iteration))
         for name in options.data:
-            path = Path(name)
+            path = data_path(name)
             results[path.stem], rows = _evaluate_file(context, path, sampler, iteration)
             directory.write_rows(f"samples_{path.stem}.jsonl", rows)
     report = {"results": results, "sampling": options.model_dump(mode="json"), "grader": versions()}

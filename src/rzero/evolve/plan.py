@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rzero.config import Config, RoleConfig
 from rzero.errors import ConfigError
-from rzero.evaluate.tasks import load_examples
+from rzero.evaluate.tasks import data_path, load_examples
 from rzero.models.checkpoint import weight_files
 from rzero.models.resolve import resolve
 from rzero.plugins import load_object
@@ -20,7 +20,7 @@ def check_options(config: Config) -> None:
     """
     stems: dict[str, str] = {}
     for name in config.evaluate.data:
-        path = Path(name)
+        path = data_path(name)
         load_examples(path, limit=config.evaluate.limit)
         if path.stem in stems:
             raise ConfigError(

@@ -12,6 +12,9 @@ from rzero.errors import ModelError
 from rzero.models.checkpoint import check_directory
 from rzero.models.gguf import convert_gguf
 
+BUNDLED = "micro"
+"""The name of the model that ships with rzero; ``./micro`` names a directory of that name instead."""
+
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 _WANTED = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "*.py")
 
@@ -19,12 +22,14 @@ _WANTED = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "*.py")
 def resolve(source: str, *, store: Path) -> Path:
     """The directory of the model that ``source`` names.
 
-    A Hugging Face directory is used where it is; a ``.gguf`` file is converted once into ``store``; anything else of
+    ``micro`` is the model that ships with rzero. A Hugging Face directory is used where it is; a ``.gguf`` file is converted once into ``store``; anything else of
     the form ``org/name`` is fetched from the Hugging Face hub into its own cache. Raises ModelError if there is no such
     model or it is damaged, MissingExtraError for a GGUF file without the ``gguf`` extra.
     """
     path = Path(source).expanduser()
-    if path.is_dir():
+    if source == BUNDLED:
+        directory = Path(__file__).parent / BUNDLED
+    elif path.is_dir():
         directory = path
     elif path.is_file():
         if path.suffix != ".gguf":
