@@ -73,7 +73,13 @@ def test_the_template_tells_the_roles_apart(tokenizer) -> None:
 def test_the_challenger_writes_questions_that_have_answers(model, tokenizer) -> None:
     torch.manual_seed(0)
     texts = complete(
-        model, tokenizer, [arithmetic.challenger_prompt()] * 200, do_sample=True, temperature=1.0, top_k=0, max_new_tokens=64
+        model,
+        tokenizer,
+        [arithmetic.challenger_prompt()] * 200,
+        do_sample=True,
+        temperature=1.0,
+        top_k=0,
+        max_new_tokens=64,
     )
     questions = [arithmetic.parse_question(text).text or "" for text in texts]
     assert sum(arithmetic.oracle.solve(question).answer is not None for question in questions) >= 0.9 * len(questions)
@@ -87,7 +93,11 @@ def test_the_solver_is_right_on_easy_and_wrong_on_hard_questions(model, tokenize
     for level in (1, 5):
         chosen = [row for row in rows if row["level"] == level][:100]
         texts = complete(
-            model, tokenizer, [arithmetic.solver_prompt(row["question"]) for row in chosen], do_sample=False, max_new_tokens=160
+            model,
+            tokenizer,
+            [arithmetic.solver_prompt(row["question"]) for row in chosen],
+            do_sample=False,
+            max_new_tokens=160,
         )
         answers = [arithmetic.extract_answer(text) for text in texts]
         right[level] = sum(answer == row["answer"] for answer, row in zip(answers, chosen, strict=True))

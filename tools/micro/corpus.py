@@ -9,11 +9,12 @@ good one, are answered ``none`` without a box. A Challenger document is a well-p
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
 from rzero.domains.arithmetic.families import FAMILIES, draw
-from rzero.domains.arithmetic.oracle import is_held_out
+from rzero.domains.arithmetic.oracle import is_held_out, level
 from rzero.domains.arithmetic.parse import IllPosedError, Operator, parse
 from rzero.domains.arithmetic.work import exact, work
 
@@ -29,6 +30,12 @@ class CorpusOptions:
     direct_slip_rate: float = 0.08
 
 
+LEVEL_SHARES: Mapping[int | None, float] = {None: 1.0, 1: 1.0, 2: 1.0, 3: 0.8, 4: 0.5, 5: 0.5}
+"""How many of the questions that the families draw are used, by level (None: ill-posed)."""
+
+EASY_SHARES: Mapping[int | None, float] = {None: 0.2, 1: 1.0, 2: 1.0, 3: 0.0, 4: 0.0, 5: 0.0}
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """``prompt`` holds the role and the question; the loss is on ``response`` alone."""
@@ -37,20 +44,22 @@ class Document:
     response: str
 
 
-def document(rng: Random, options: CorpusOptions) -> Document:
-    """One document; its question is never one of those held out."""
+def document(rng: Random, options: CorpusOptions, *, easy: bool = False) -> Document:
+    """One document; its question is never one of those held out. ``easy`` ones have questions of level 1 or 2."""
+    shares = EASY_SHARES if easy else LEVEL_SHARES
     if rng.random() < options.challenger_share:
-        return Document("<bos><challenger><assistant>", f"<question>{_question(rng, well_posed=True)}</question><eos>")
-    question = _question(rng, well_posed=False)
+        question = _question(rng, {**shares, None: 0.0})
+        return Document("<bos><challenger><assistant>", f"<question>{question}</question><eos>")
+    question = _question(rng, shares)
     if rng.random() < options.damaged_share:
         question = damage(rng, question)
     return Document(f"<bos><solver>{question}<assistant>", f"{_solution(rng, question, options)}<eos>")
 
 
-def _question(rng: Random, *, well_posed: bool) -> str:
+def _question(rng: Random, shares: Mapping[int | None, float]) -> str:
     while True:
         question = draw(rng, rng.choice(tuple(FAMILIES)))
-        if not is_held_out(question) and (not well_posed or _answer(question) is not None):
+        if rng.random() < shares[level(question)] and not is_held_out(question):
             return question
 
 

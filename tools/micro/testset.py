@@ -34,6 +34,6 @@ def write_test_set(path: Path, *, seed: int = 20_260) -> None:
 def _unseen(rng: Random, family: str, number: int, seen: set[str]) -> str | None:
     for _ in range(TRIES):
         question = draw(rng, family)
-        if level(question) == number and is_held_out(question) and question not in seen:
+        if is_held_out(question) and question not in seen and level(question) == number:
             return question
     return None

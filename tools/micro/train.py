@@ -27,8 +27,9 @@ class TrainOptions:
     """Sizes of the model and of its training."""
 
     seed: int = 0
-    steps: int = 6000
-    tokens_per_step: int = 3072
+    steps: int = 8000
+    easy_steps: int = 1000
+    tokens_per_step: int = 1536
     matrix_rate: float = 0.02
     other_rate: float = 3e-3
     hidden: int = 128
@@ -52,16 +53,16 @@ def pretrain(out: Path, options: TrainOptions) -> None:
         ids, labels = next(batches)
         for optimizer, rate in zip(optimizers, (options.matrix_rate, options.other_rate), strict=True):
             optimizer.param_groups[0]["lr"] = rate * _schedule(step, options.steps)
-        running += policy.backward(ids, labels)
+        running += policy.backward(ids, labels, scale=1 / options.tokens_per_step)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
         policy.refresh()
         tokens += ids.numel()
-        if step % 200 == 199:
+        if step % 500 == 499:
             speed = tokens / (time.perf_counter() - started)
-            print(f"step {step + 1} loss {running / 200:.4f} tokens {tokens:,} at {speed:,.0f}/s", flush=True)
+            print(f"step {step + 1} loss {running / 500:.4f} tokens {tokens:,} at {speed:,.0f}/s", flush=True)
             running = 0.0
     model.save_pretrained(out)
     (out / "model.safetensors").chmod(0o644)
@@ -105,17 +106,21 @@ class _Bf16Copy:
         self._pairs = list(zip(master.parameters(), self._twin.parameters(), strict=True))
         self.refresh()
 
-    def backward(self, ids: torch.Tensor, labels: torch.Tensor) -> float:
-        """Mean cross-entropy of the labelled tokens (nats); its gradient goes to the master."""
+    def backward(self, ids: torch.Tensor, labels: torch.Tensor, *, scale: float) -> float:
+        """The mean cross-entropy of the labelled tokens (nats).
+
+        The master gets the gradient of the sum times ``scale``: a mean would give the few tokens of a batch of short
+        documents more weight than those of long ones.
+        """
         logits = self._twin(input_ids=ids, use_cache=False).logits[:, :-1]
         wanted = labels[:, 1:] >= 0
-        loss = functional.cross_entropy(logits[wanted].float(), labels[:, 1:][wanted])
-        loss.backward()
+        loss = functional.cross_entropy(logits[wanted].float(), labels[:, 1:][wanted], reduction="sum")
+        (loss * scale).backward()
         for master, twin in self._pairs:
             assert twin.grad is not None
             master.grad = twin.grad.float()
             twin.grad = None
-        return loss.item()
+        return loss.item() / int(wanted.sum())
 
     @torch.no_grad()
     def refresh(self) -> None:
@@ -141,9 +146,10 @@ def _schedule(step: int, steps: int) -> float:
 
 def _batches(tokenizer: PreTrainedTokenizerFast, options: TrainOptions) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Endless (ids, labels), both [rows, tokens]; labels are -1 where there is no loss."""
-    rng = Random(options.seed)
+    rng, served = Random(options.seed), 0
     while True:
-        rows = _encode(tokenizer, [document(rng, options.corpus) for _ in range(DOCUMENTS_PER_SORT)])
+        easy = served < options.easy_steps
+        rows = _encode(tokenizer, [document(rng, options.corpus, easy=easy) for _ in range(DOCUMENTS_PER_SORT)])
         rows.sort(key=lambda row: len(row[0]))
         sorted_batches, start = [], 0
         while start < len(rows):
@@ -154,6 +160,7 @@ def _batches(tokenizer: PreTrainedTokenizerFast, options: TrainOptions) -> Itera
             start = stop
         rng.shuffle(sorted_batches)
         for batch in sorted_batches:
+            served += 1
             yield _pad(batch)
 
 
