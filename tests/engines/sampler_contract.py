@@ -37,12 +37,12 @@ def greedy_tokens_are_those_of_transformers(sampler: Sampler, model: LanguageMod
 
 
 def logprobs_are_those_of_a_full_forward_pass(sampler: Sampler, model: LanguageModel) -> None:
-    prompts = make_prompts(6, seed=1)
+    prompts = make_prompts(4, seed=1)
     for params in (
-        SamplingParams(n=3, max_new_tokens=20, temperature=0.0),
-        SamplingParams(n=3, max_new_tokens=20),
-        SamplingParams(n=3, max_new_tokens=20, temperature=0.7, top_p=0.8),
-        SamplingParams(n=3, max_new_tokens=20, temperature=1.5, top_k=5),
+        SamplingParams(n=2, max_new_tokens=20, temperature=0.0),
+        SamplingParams(n=2, max_new_tokens=20),
+        SamplingParams(n=2, max_new_tokens=20, temperature=0.7, top_p=0.8),
+        SamplingParams(n=2, max_new_tokens=20, temperature=1.5, top_k=5),
     ):
         for prompt, completions in zip(prompts, sampler.generate(prompts, params), strict=True):
             for completion in completions:

@@ -65,6 +65,17 @@ def test_the_ends_of_the_unit_interval_never_draw_an_impossible_token(options: d
     assert logprobs.isfinite().all()
 
 
+@pytest.mark.parametrize("options", [{"top_k": 3}, {"top_p": 0.7}, {"top_k": 3, "top_p": 0.7}])
+def test_neighbouring_rows_never_lend_each_other_tokens(options: dict[str, float]) -> None:
+    logits = torch.full((200, 300), -30.0)
+    rows = torch.arange(200)
+    for shift in range(3):  # each row has three likely tokens, and no neighbour shares one of them
+        logits[rows, (rows * 3 + shift) % 300] = 0.1 * shift
+    for number in (0.0, 1.0 - 2**-53):
+        tokens, _ = draw(logits, torch.full((200,), number, dtype=torch.float64), **options)  # pyright: ignore[reportArgumentType]
+        assert ((tokens - rows * 3) % 300 < 3).all()
+
+
 def test_equal_probabilities_are_cut_in_order_of_id() -> None:
     logits = torch.zeros(1000, 300)
     logits[:, 200] = 1.0

@@ -80,19 +80,40 @@ def _draw_uncut(mass: Tensor, blocks: Tensor, uniforms: Tensor) -> Tensor:
 
 
 def _draw_cut(probs: Tensor, uniforms: Tensor, *, top_k: int, top_p: float) -> Tensor:
-    """Tokens [r] for the rows of ``probs`` [r, V], each of which sums to 1."""
+    """Tokens [r] for the rows of ``probs`` [r, V], each of which sums to 1.
+
+    The candidates [n] of all rows lie one behind the other: how many a row has differs a hundredfold.
+    """
     floor = probs.topk(top_k).values[:, -1] if top_k else _nucleus_floor(probs, top_p)
-    candidates, ids = _above(probs, floor)
-    order = candidates.sort(dim=-1, descending=True, stable=True)
-    weights = order.values.double()
+    # Of a row that is not numbers all entries are candidates, without weight: something must come out of it, too.
+    row, token = (probs < floor[:, None]).logical_not_().nonzero(as_tuple=True)
+    weights = probs[row, token].nan_to_num_(nan=0.0)
+    # The bits of positive floats are ordered as they are, so one key sorts by row, then by falling probability.
+    order = ((row << 32) - weights.view(torch.int32)).sort(stable=True).indices
+    weights, token = weights[order].double(), token[order]
+    count = row.bincount(minlength=probs.shape[0])
+    stop = count.cumsum(0)
+    start = stop - count
     if top_k:
-        weights = weights[:, :top_k]
-    cumulative = weights.cumsum(-1)
-    remainder = cumulative[:, -1:] if top_k else 1.0
-    beyond = cumulative - weights >= top_p * remainder
-    beyond[:, 0] = False
-    chosen, _ = _invert(weights.masked_fill(beyond, 0.0), uniforms)
-    return ids.gather(-1, order.indices.gather(-1, chosen[:, None]))[:, 0]
+        rank = torch.arange(row.shape[0], device=row.device) - start[row]
+        weights.masked_fill_(rank >= top_k, 0.0)
+    if top_p < 1.0:
+        edges = _edges(weights)
+        whole = edges[stop] - edges[start] if top_k else torch.ones_like(uniforms)
+        beyond = edges[:-1] - edges[start][row] >= (top_p * whole)[row]
+        beyond[start] = False
+        weights.masked_fill_(beyond, 0.0)
+    edges = _edges(weights)
+    first, last = edges[start], edges[stop]
+    target = torch.minimum(first + uniforms * (last - first), last.nextafter(torch.zeros_like(last)))
+    return token[torch.searchsorted(edges[1:], target, right=True).clamp_(max=row.shape[0] - 1)]
+
+
+def _edges(weights: Tensor) -> Tensor:
+    """Where each of ``weights`` [n] begins when they are laid end to end, and where the last one ends: [n + 1]."""
+    edges = weights.new_zeros(weights.shape[0] + 1)
+    torch.cumsum(weights, 0, out=edges[1:])
+    return edges
 
 
 def _nucleus_floor(probs: Tensor, top_p: float) -> Tensor:
@@ -103,21 +124,8 @@ def _nucleus_floor(probs: Tensor, top_p: float) -> Tensor:
         # threshold() keeps what is greater, so nothing is kept that is below the floor.
         enough = threshold(probs, level, 0.0).sum(-1) >= top_p + _MARGIN
         floor.masked_fill_(enough, level)
-        level *= 4.0
+        level *= 8.0
     return floor
-
-
-def _above(probs: Tensor, floor: Tensor) -> tuple[Tensor, Tensor]:
-    """Entries not below their row's floor, and their ids, in order of id: [r, most in a row], padded with zeros.
-
-    Of a row that is not numbers, all entries: something must come out of it, too.
-    """
-    row, column = (probs < floor[:, None]).logical_not_().nonzero(as_tuple=True)
-    counts = row.bincount(minlength=probs.shape[0])
-    place = torch.arange(row.shape[0], device=row.device) - (counts.cumsum(0) - counts)[row]
-    shape = (probs.shape[0], int(counts.max()))
-    candidates = probs.new_zeros(shape).index_put_((row, place), probs[row, column])
-    return candidates, column.new_zeros(shape).index_put_((row, place), column)
 
 
 def _invert(weights: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
