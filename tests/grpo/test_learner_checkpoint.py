@@ -18,7 +18,7 @@ def _learner(dtype: torch.dtype, seed: int = 0):
 
 
 def _bytes(directory: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in directory.iterdir()}
+    return {file.name: file.read_bytes() for file in directory.rglob("*") if file.is_file()}
 
 
 @pytest.fixture
@@ -59,10 +59,24 @@ def test_masters_are_stored_once(tmp_path: Path) -> None:
         learner = _learner(dtype)
         learner.step(random_groups(2))
         learner.save(tmp_path)
-        tensors = load_file(tmp_path / "learner.safetensors")
-        assert any(name.startswith("master/") for name in tensors) == stored
+        assert (tmp_path / "masters" / "fp32.safetensors").is_file() == stored
         assert json.loads((tmp_path / "learner.json").read_text())["num_updates"] == 2
         assert (tmp_path / "model.safetensors").is_file()
+
+
+def test_the_next_phase_continues_from_the_masters(tmp_path: Path) -> None:
+    """What a phase moved by less than bf16 can hold is not lost when the next one starts from its checkpoint."""
+    learner = _learner(torch.bfloat16)
+    learner.step(random_groups(2))
+    learner.save(tmp_path)
+    masters = load_file(tmp_path / "masters" / "fp32.safetensors")
+    assert any(not torch.equal(tensor, tensor.bfloat16().float()) for tensor in masters.values())
+    following = make_learner(open_model(tmp_path, dtype="bfloat16", device="cpu"), None)
+    (tmp_path / "next").mkdir()
+    following.save(tmp_path / "next")
+    assert load_file(tmp_path / "next" / "masters" / "fp32.safetensors").keys() == masters.keys()
+    for name, tensor in load_file(tmp_path / "next" / "masters" / "fp32.safetensors").items():
+        assert torch.equal(tensor, masters[name])
 
 
 def test_saved_before_the_first_step(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from rzero.runs.store import PhaseDirectory
 from rzero.types import Completion, Group, Phase, Rollout
 
 LEARNER_FILES = ("learner.safetensors", "learner.json")
-"""What a learner saves beside the policy; left out of a phase's final checkpoint."""
+"""The optimiser's state, which a phase's final checkpoint leaves out: each phase starts with a fresh optimiser."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,16 +118,19 @@ def _save(context: Context, directory: PhaseDirectory, step: int, learner: Learn
 
 
 def _finish(directory: PhaseDirectory, last: int) -> None:
-    """The policy of the last step becomes the phase's checkpoint; hard links, so no second copy is written."""
+    """The policy of the last step, with its masters, becomes the phase's checkpoint.
+
+    Hard links, so no second copy is written.
+    """
     source = directory.resumable(last)
     with replace_directory(directory.checkpoint) as path:
-        for file in sorted(source.iterdir()):
-            if file.name in LEARNER_FILES:
-                continue
+        for file in sorted(entry for entry in source.rglob("*") if entry.is_file() and entry.name not in LEARNER_FILES):
+            target = path / file.relative_to(source)
+            target.parent.mkdir(exist_ok=True)
             try:
-                os.link(file, path / file.name)
+                os.link(file, target)
             except OSError:  # a file system without hard links
-                shutil.copyfile(file, path / file.name)
+                shutil.copyfile(file, target)
 
 
 def _save_size(learner: Learner) -> int:

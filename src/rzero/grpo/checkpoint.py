@@ -9,8 +9,12 @@ A saved learner is one directory: the policy in the Hugging Face layout, which o
 
 ``learner.safetensors``
     For each parameter, named as in the module: ``exp_avg/NAME`` and ``exp_avg_sq/NAME`` (AdamW's moments, shaped like
-    the parameter), ``step/NAME`` (its number of updates; a scalar), and ``master/NAME`` (fp32) where the policy
-    computes in less than fp32; an fp32 policy is its own master. A parameter without a gradient so far has no moments.
+    the parameter) and ``step/NAME`` (its number of updates; a scalar). A parameter without a gradient so far has none.
+
+``masters/fp32.safetensors``
+    The fp32 master of each parameter, where the policy computes in less; an fp32 policy is its own master. A later phase
+    that starts from the policy continues from these, or the rounding would eat most of what small learning rates did.
+    They lie in a folder of their own, since vLLM reads every safetensors file beside a config.json.
 
 The directory is not written atomically: whoever owns it moves it into place when it is complete.
 """
@@ -35,6 +39,7 @@ from rzero.models.save import save_model
 
 SCHEMA_VERSION = 1
 _STATE = ("exp_avg", "exp_avg_sq", "step")
+_MASTERS = Path("masters") / "fp32.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +63,15 @@ def save(
     from safetensors.torch import save_file
 
     save_model(model, directory)
-    tensors = {f"master/{name}": master.detach() for name, master in masters.stored_apart.items()}
-    for name, master in masters.by_name.items():
-        tensors |= {f"{key}/{name}": value for key, value in optimizer.state[master].items()}
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, directory / "learner.safetensors")
+    if masters.stored_apart:
+        (directory / _MASTERS).parent.mkdir(exist_ok=True)
+        save_file({name: master.detach() for name, master in masters.stored_apart.items()}, directory / _MASTERS)
+    tensors = {
+        f"{key}/{name}": value.contiguous()
+        for name, master in masters.by_name.items()
+        for key, value in optimizer.state[master].items()
+    }
+    save_file(tensors, directory / "learner.safetensors")
     record = {
         "schema_version": SCHEMA_VERSION,
         "dtype": _name(model.dtype),
@@ -80,14 +90,11 @@ def restore(
     Raises ModelError, before anything is changed, if a file is missing or damaged or belongs to another model.
     """
     progress = _read_record(directory, model)
-    tensors = _read_tensors(directory, masters)
-    weights = {name.removeprefix("master/"): t for name, t in tensors.items() if name.startswith("master/")}
+    tensors = _read_state(directory, masters)
+    weights = _read_masters(directory, masters) if masters.stored_apart else {}
     if masters.by_name.keys() - weights.keys():
         weights |= _read_policy(directory, model, masters)
-    with torch.no_grad():
-        for name, master in masters.by_name.items():
-            master.copy_(weights[name])
-    masters.publish()
+    _set(masters, weights)
     states = {
         index: {key: tensors[f"{key}/{name}"] for key in _STATE}
         for index, name in enumerate(masters.by_name)
@@ -95,6 +102,22 @@ def restore(
     }
     optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
     return progress
+
+
+def continue_masters(directory: Path, masters: MasterWeights) -> None:
+    """Set the masters to those that an earlier phase left beside the policy in ``directory``, if it did.
+
+    Raises ModelError if they are damaged or belong to another model.
+    """
+    if masters.stored_apart and (directory / _MASTERS).is_file():
+        _set(masters, _read_masters(directory, masters))
+
+
+def _set(masters: MasterWeights, weights: Mapping[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, weight in weights.items():
+            masters.by_name[name].copy_(weight)
+    masters.publish()
 
 
 def _read_record(directory: Path, model: LanguageModel) -> Progress:
@@ -117,15 +140,26 @@ def _read_record(directory: Path, model: LanguageModel) -> Progress:
     return progress
 
 
-def _read_tensors(directory: Path, masters: MasterWeights) -> dict[str, Tensor]:
+def _read_masters(directory: Path, masters: MasterWeights) -> dict[str, Tensor]:
+    weights = _read(directory / _MASTERS)
+    expected = {name: master.shape for name, master in masters.stored_apart.items()}
+    _compare(directory / _MASTERS, {name: tensor.shape for name, tensor in weights.items()}, expected)
+    return weights
+
+
+def _read(file: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
-    file = directory / "learner.safetensors"
     if not file.is_file():
         raise ModelError(f"{file} does not exist, so the optimiser cannot continue; go back to an earlier save")
     check_safetensors(file)
-    tensors = load_file(file)
-    expected = {f"master/{name}": master.shape for name, master in masters.stored_apart.items()}
+    return load_file(file)
+
+
+def _read_state(directory: Path, masters: MasterWeights) -> dict[str, Tensor]:
+    file = directory / "learner.safetensors"
+    tensors = _read(file)
+    expected: dict[str, torch.Size] = {}
     for name, master in masters.by_name.items():
         if any(f"{key}/{name}" in tensors for key in _STATE):
             shapes = (master.shape, master.shape, torch.Size())

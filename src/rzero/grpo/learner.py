@@ -40,6 +40,7 @@ from rzero.types import Group
 class GrpoLearner:
     """Improves ``model`` in place by GRPO; the :class:`rzero.engines.base.Learner` of the embedded engine.
 
+    Where an earlier phase left fp32 masters beside the policy, the learner continues from those.
     ``reference`` is the frozen model of the KL term, needed unless ``options.kl_weight`` is 0. ``temperature`` is the
     sampler's (0, greedy, is read as 1, as for the sampler's log-probabilities). ``max_new_tokens`` matters to dr_grpo.
     """
@@ -67,6 +68,7 @@ class GrpoLearner:
         self._temperature = temperature or 1.0
         self._max_new_tokens = max_new_tokens
         self._masters = MasterWeights(model.module.eval())
+        checkpoint.continue_masters(model.path, self._masters)
         self._optimizer = torch.optim.AdamW(
             self._masters.by_name.values(),
             lr=learning_rate,
