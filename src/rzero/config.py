@@ -164,7 +164,7 @@ class GrpoConfig(_Section):
     """AdamW's second beta."""
     max_grad_norm: float = Field(default=1.0, gt=0.0)
     """The gradient is scaled down to this global norm."""
-    tokens_per_microbatch: int = Field(default=16384, ge=1)
+    tokens_per_microbatch: int = Field(default=4096, ge=1)
     """Most tokens in one forward and backward pass. Changes memory and speed, never the gradient."""
 
 
