@@ -24,8 +24,8 @@ class KVLayer(CacheLayerMixin):
 
     is_sliding = False
 
-    keys: Tensor  # pyright: ignore[reportIncompatibleVariableOverride]
-    values: Tensor  # pyright: ignore[reportIncompatibleVariableOverride]
+    keys: Tensor
+    values: Tensor
 
     def __init__(self, *, rows: int, columns: int, most_columns: int) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class KVLayer(CacheLayerMixin):
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Allocate buffers for heads like those of ``key_states`` and ``value_states``."""
-        self.keys, self.values = self._buffer(key_states), self._buffer(value_states)
+        self.keys, self.values = self._buffer(key_states), self._buffer(value_states)  # pyright: ignore[reportIncompatibleVariableOverride]
         self.is_initialized = True
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:

@@ -20,14 +20,15 @@ from rzero.types import TokenIds
 _TOKENS = 4096  # in one forward pass, padding included: bounds the memory of activations
 
 
-def prefill(model: LanguageModel, prompts: Sequence[TokenIds], cache: KVCache) -> Tensor:
-    """Fill ``cache`` with one prompt per row, in which equal prompts are neighbours and the longest comes first.
+def prefill(model: LanguageModel, prompts: Sequence[TokenIds], cache: KVCache, *, width: int) -> Tensor:
+    """Fill ``cache`` with one prompt per row, all ending at column ``width``.
 
-    Returns the last token's hidden state of each row, [rows, d].
+    Equal prompts have to be neighbours, and the longest comes first. Returns the last token's hidden state of each
+    row, [rows, d].
     """
     starts = [row for row, prompt in enumerate(prompts) if row == 0 or prompt != prompts[row - 1]]
     spans = [slice(start, stop) for start, stop in pairwise([*starts, len(prompts)])]
-    cache.start_at(len(prompts[0]))
+    cache.start_at(width)
     last: list[Tensor] = []
     while spans:
         size = max(1, _TOKENS // len(prompts[spans[0].start]))
