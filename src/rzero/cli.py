@@ -56,7 +56,11 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="rzero", description="R-Zero: a Challenger and a Solver from one base model teach each other, with no data.", allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog="rzero",
+        description="R-Zero: a Challenger and a Solver from one base model teach each other, with no data.",
+        allow_abbrev=False,
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     text = "preset (" + ", ".join(options.presets()) + f") or TOML file; default {DEFAULT_PRESET}"
     more = "Any option may follow as --section.option value; `rzero config` lists them with their meanings."

@@ -189,14 +189,19 @@ class GradingConfig(_Section):
 
 
 class EvaluateConfig(SamplingConfig):
-    """Accuracy on questions with gold answers, of the base model and of each iteration's Solver."""
+    """Accuracy on questions with gold answers, of the base model and of each iteration's Solver.
+
+    Each question is answered once greedily; the sampling options are for num_samples.
+    """
 
     data: tuple[str, ...] = ()
-    """JSONL files with "question" and "answer"; none: the phase is passed over."""
+    """JSONL files with "question" and "answer", or arithmetic, the test set that ships; none: the phase is passed
+    over.
+    """
     limit: int = Field(default=0, ge=0)
     """Only the first so many rows of each file; 0 takes all."""
-    temperature: float = Field(default=0.0, ge=0.0, le=10.0)
-    """0 is greedy."""
+    num_samples: int = Field(default=0, ge=0)
+    """k: sampled answers per question, beside the greedy one, for mean@k, maj@k and pass@k; 0 samples none."""
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
     """Nucleus; 1 switches it off."""
 

@@ -1,0 +1,1 @@
+"""Samplers behind one protocol; the embedded one needs nothing but torch and transformers."""

@@ -1,6 +1,7 @@
 """The two protocols through which the loop sees every engine.
 
-Weights cross between a learner and a sampler as a checkpoint path or as (name, tensor) pairs; token ids cross as they are.
+Weights cross between a learner and a sampler as a checkpoint path or as (name, tensor) pairs; token ids cross as they
+are.
 """
 
 from __future__ import annotations
@@ -78,7 +79,9 @@ class Learner(Protocol):
         ...
 
     def save(self, path: Path) -> None:
-        """Write the policy (Hugging Face layout) and what :meth:`restore` needs into the existing directory ``path``."""
+        """Write the policy (Hugging Face layout) and what :meth:`restore` needs into the existing directory
+        ``path``.
+        """
         ...
 
     def restore(self, path: Path) -> None:

@@ -27,7 +27,7 @@ class StopRules:
         self._is_end[[token for token in model.stop_ids if token < vocab_size]] = True
         self._suspect = np.zeros(vocab_size, dtype=bool)
         if self._stop:
-            self._suspect[:] = [self._may_complete(model.decode([token])) for token in range(vocab_size)]
+            self._suspect[:] = [self._may_complete(text) for text in model.token_texts]
         # A character has at most as many tokens as bytes; one more, because decoders may strip the text's first space.
         self.tail = max((len(text.encode()) for text in self._stop), default=0) + 1
 

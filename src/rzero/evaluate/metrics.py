@@ -6,7 +6,9 @@ The paper and its official code report shares without intervals.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +52,19 @@ def wilson(successes: int, total: int, *, z: float = 1.959964) -> tuple[float, f
     scale = 1 + z * z / total
     # The interval holds the share itself; rounding must not say otherwise at 0 and 1.
     return max(0.0, min(share, (centre - half) / scale)), min(1.0, max(share, (centre + half) / scale))
+
+
+def mean_accuracy(shares: Sequence[float], *, z: float = 1.959964) -> tuple[float, float, float]:
+    """mean@k with its 95 % interval: (mean, low, high), from each question's share of right answers [questions].
+
+    The samples of one question depend on each other, so the interval comes from the spread between questions.
+    Raises ValueError if there are no questions.
+
+    >>> mean_accuracy([1.0, 0.0, 0.5, 0.5])
+    (0.5, 0.0999196478750402, 0.9000803521249598)
+    """
+    if not shares:
+        raise ValueError("the mean accuracy of no questions is not defined")
+    mean = fmean(shares)
+    half = z * stdev(shares) / math.sqrt(len(shares)) if len(shares) > 1 else 1.0
+    return mean, max(0.0, mean - half), min(1.0, mean + half)

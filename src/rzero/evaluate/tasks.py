@@ -9,7 +9,6 @@ from typing import Any
 from rzero.errors import DataError
 from rzero.types import Example
 
-
 BUNDLED = ("arithmetic",)
 """Test sets that ship with rzero, by name; ``./arithmetic`` names a file of that name instead."""
 

@@ -62,6 +62,9 @@ class EmbeddedEngine:
     """PyTorch in this process. Learner and sampler share one module; a frozen checkpoint is opened once a phase."""
 
     def __init__(self, config: Config, base: Path) -> None:
+        # Threads that spin while they wait cost a factor of ten as soon as another process wants a core. OpenMP reads
+        # this when torch is loaded, so it does nothing where the user's own program has loaded it before.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         import torch
 
         torch.set_num_threads(config.engine.threads or len(os.sched_getaffinity(0)))

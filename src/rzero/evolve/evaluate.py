@@ -1,32 +1,35 @@
 """Phase 6: the Solver against gold answers. Gold is used here alone; nothing of it reaches a later phase.
 
-The base model is evaluated first, as the Solver of iteration 0, under the same protocol.
+The base model is evaluated first, as the Solver of iteration 0, under the same protocol and with the same random
+numbers, so that iterations are compared question by question. The official code's mean@32 repeats one greedy answer 32
+times; here mean@k is over k sampled answers.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from rzero.engines.base import Sampler, SamplingParams
-from rzero.evaluate.metrics import accuracy
+from rzero.evaluate.metrics import accuracy, mean_accuracy
 from rzero.evaluate.tasks import data_path, load_examples
 from rzero.evolve import lineage
 from rzero.evolve.context import Context
+from rzero.evolve.voting import count
 from rzero.grading.grader import versions
 from rzero.runs.atomic import write_json
-from rzero.types import FinishReason, Outcome, Phase
+from rzero.types import Completion, Example, FinishReason, Outcome, Phase
 
 PHASE = Phase.EVALUATE
 
 
 def evaluate(context: Context, iteration: int) -> None:
-    """Write ``evaluation.json`` (per file: accuracy with its interval, outcomes) and the answers to each file's
-    questions.
-    """
+    """Write ``evaluation.json`` and the answers to each file's questions, ``samples_<file>.jsonl``."""
     options = context.config.evaluate
     directory = context.directory(iteration, PHASE)
     results: dict[str, Any] = {}
@@ -36,7 +39,7 @@ def evaluate(context: Context, iteration: int) -> None:
             path = data_path(name)
             results[path.stem], rows = _evaluate_file(context, path, sampler, iteration)
             directory.write_rows(f"samples_{path.stem}.jsonl", rows)
-    report = {"results": results, "sampling": options.model_dump(mode="json"), "grader": versions()}
+    report = {"results": results, "options": options.model_dump(mode="json"), "grader": versions()}
     write_json(directory.file("evaluation.json"), report)
     context.run.state.complete(iteration, PHASE)
 
@@ -46,41 +49,94 @@ def _evaluate_file(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     options = context.config.evaluate
     examples = load_examples(path, limit=options.limit)
-    prompts = [context.domain.solver_prompt(example.question) for example in examples]
-    params = SamplingParams(
-        max_new_tokens=options.max_new_tokens,
-        temperature=options.temperature,
-        top_p=options.top_p,
-        top_k=options.top_k,
-        stop=prompts[0].stop,
-        seed=context.seed(0, PHASE, path.stem),  # the same numbers for every iteration: a paired comparison
-    )
-    with context.console.progress(f"{PHASE} {path.stem} (iteration {iteration})", len(examples)) as advance:
-        _, groups = context.sample(sampler, prompts, params, on_progress=advance)
-    completions = [group[0] for group in groups]
-    answers = [
-        context.domain.extract_answer(prompt.prefill + completion.text)
-        for prompt, completion in zip(prompts, completions, strict=True)
-    ]
     golds = [example.gold for example in examples]
-    outcomes = context.grader.grade_many(list(zip(answers, golds, strict=True)))
-    rows = [
-        {
-            "id": example.id,
-            "question": example.question,
-            "gold": example.gold,
-            "answer": answer,
-            "outcome": str(outcome),
-            "finish_reason": str(completion.finish_reason),
-            "completion": completion.text,
-        }
-        for example, answer, outcome, completion in zip(examples, answers, outcomes, completions, strict=True)
+    title = f"{PHASE} {path.stem} (iteration {iteration})"
+    seed = context.seed(0, PHASE, path.stem)
+    greedy = SamplingParams(max_new_tokens=options.max_new_tokens, temperature=0.0)
+    completions, answers = _answers(context, examples, sampler, greedy, title=title)
+    outcomes = _grade(context, answers, golds)
+    rows: list[dict[str, Any]] = [
+        asdict(example) | {"greedy": _row(*group[0])}
+        for example, group in zip(examples, _zip(completions, answers, outcomes), strict=True)
     ]
-    right = sum(outcome is Outcome.RIGHT for outcome in outcomes)
     result = {
-        "accuracy": asdict(accuracy(right, len(examples))),
-        "outcomes": {str(outcome): count for outcome, count in sorted(Counter(outcomes).items())},
-        "num_cut_off": sum(completion.finish_reason is FinishReason.LENGTH for completion in completions),
-        "mean_completion_tokens": fmean(len(completion.token_ids) for completion in completions),
+        "num_questions": len(examples),
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "greedy": asdict(accuracy(sum(row[0] is Outcome.RIGHT for row in outcomes), len(examples))),
+        **_counts(completions, outcomes),
     }
+    if options.num_samples:
+        sampled = SamplingParams(
+            n=options.num_samples,
+            max_new_tokens=options.max_new_tokens,
+            temperature=options.temperature,
+            top_p=options.top_p,
+            top_k=options.top_k,
+            seed=seed,
+        )
+        completions, answers = _answers(context, examples, sampler, sampled, title=f"{title}, sampled")
+        outcomes = _grade(context, answers, golds)
+        for row, group in zip(rows, _zip(completions, answers, outcomes), strict=True):
+            row["samples"] = [_row(*fields) for fields in group]
+        labels = [voted.tally.pseudo_label for voted in count(answers, completions, grader=context.grader)]
+        majorities = context.grader.grade_many(list(zip(labels, golds, strict=True)))
+        result |= _sampled(options.num_samples, outcomes, majorities)
     return result, rows
+
+
+def _answers(
+    context: Context, examples: Sequence[Example], sampler: Sampler, params: SamplingParams, *, title: str
+) -> tuple[list[list[Completion]], list[list[str | None]]]:
+    """Completions and extracted answers, both [questions][n]."""
+    prompts = [context.domain.solver_prompt(example.question) for example in examples]
+    params = SamplingParams(**{**asdict(params), "stop": prompts[0].stop})
+    with context.console.progress(title, len(examples) * params.n) as advance:
+        _, completions = context.sample(sampler, prompts, params, on_progress=advance)
+    answers = [
+        [context.domain.extract_answer(prompt.prefill + completion.text) for completion in group]
+        for prompt, group in zip(prompts, completions, strict=True)
+    ]
+    return completions, answers
+
+
+def _grade(context: Context, answers: Sequence[Sequence[str | None]], golds: Sequence[str]) -> list[list[Outcome]]:
+    pairs = [(answer, gold) for group, gold in zip(answers, golds, strict=True) for answer in group]
+    outcomes = iter(context.grader.grade_many(pairs))
+    return [[next(outcomes) for _ in group] for group in answers]
+
+
+def _sampled(k: int, outcomes: Sequence[Sequence[Outcome]], majorities: Sequence[Outcome]) -> dict[str, Any]:
+    """mean@k, maj@k and pass@k with their 95 % intervals."""
+    right = [[outcome is Outcome.RIGHT for outcome in group] for group in outcomes]
+    value, low, high = mean_accuracy([fmean(group) for group in right])
+    return {
+        f"mean@{k}": {"value": value, "low": low, "high": high},
+        f"maj@{k}": asdict(accuracy(sum(outcome is Outcome.RIGHT for outcome in majorities), len(right))),
+        f"pass@{k}": asdict(accuracy(sum(any(group) for group in right), len(right))),
+    }
+
+
+def _counts(completions: Sequence[Sequence[Completion]], outcomes: Sequence[Sequence[Outcome]]) -> dict[str, Any]:
+    flat = [completion for group in completions for completion in group]
+    return {
+        "outcomes": dict(sorted(Counter(str(outcome) for group in outcomes for outcome in group).items())),
+        "num_cut_off": sum(completion.finish_reason is FinishReason.LENGTH for completion in flat),
+        "mean_completion_tokens": fmean(len(completion.token_ids) for completion in flat),
+    }
+
+
+def _zip(
+    completions: Sequence[Sequence[Completion]],
+    answers: Sequence[Sequence[str | None]],
+    outcomes: Sequence[Sequence[Outcome]],
+) -> list[list[tuple[Completion, str | None, Outcome]]]:
+    return [list(zip(*group, strict=True)) for group in zip(completions, answers, outcomes, strict=True)]
+
+
+def _row(completion: Completion, answer: str | None, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "answer": answer,
+        "outcome": str(outcome),
+        "finish_reason": str(completion.finish_reason),
+        "completion": completion.text,
+    }

@@ -7,11 +7,12 @@ and does the rest. To resume is to run it again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rzero import domains
+from rzero.analysis import labels
 from rzero.config import Config
 from rzero.errors import ConfigError
 from rzero.evolve import lineage, plan, summary
@@ -26,6 +27,7 @@ from rzero.evolve.train_solver import train_solver
 from rzero.evolve.vote import vote
 from rzero.grading.grader import Grader
 from rzero.models.fingerprint import fingerprint
+from rzero.runs.atomic import write_json
 from rzero.runs.console import Console
 from rzero.runs.metrics import rebuild_metrics
 from rzero.runs.store import RunDirectory
@@ -99,6 +101,7 @@ def evolve(context: Context) -> RunResult:
         PHASES[phase](context, iteration)
         context.engine.release()
         if phase is Phase.EVALUATE:
+            measure_labels(context, iteration)
             summaries.append(summary.summarise(context.run, iteration))
             context.console.table(summary.table(summaries))
     return RunResult(
@@ -107,6 +110,20 @@ def evolve(context: Context) -> RunResult:
         challenger=lineage.challenger(context, config.iterations),
         summaries=summaries,
     )
+
+
+def measure_labels(context: Context, iteration: int) -> None:
+    """Hold an iteration's pseudo-labels against the domain's oracle, where it has one. No phase reads the result."""
+    if iteration == 0 or context.domain.oracle is None:
+        return
+    votes = context.directory(iteration, Phase.VOTE).rows("votes.jsonl")
+    curriculum = context.directory(iteration, Phase.BUILD_CURRICULUM).rows("curriculum.jsonl")
+    kept = labels.kept(votes, {row["question_id"] for row in curriculum})
+    figures = {
+        name: asdict(labels.measure(rows, oracle=context.domain.oracle, grader=context.grader))
+        for name, rows in (("all", votes), ("kept", kept))
+    }
+    write_json(context.run.labels_path(iteration), figures)
 
 
 def _check_prompt(context: Context) -> None:

@@ -11,6 +11,9 @@ from rzero.runs.atomic import read_json, write_json
 from rzero.runs.store import RunDirectory
 from rzero.types import Phase
 
+KINDS = ("greedy", "mean", "maj", "pass")
+"""The accuracies that an evaluation may hold; the last three are followed by @k."""
+
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
@@ -27,6 +30,8 @@ def summarise(run: RunDirectory, iteration: int) -> dict[str, Any]:
             "curriculum": curriculum,
             "solver": _means(_steps(run, iteration, Phase.TRAIN_SOLVER)),
         }
+        if run.labels_path(iteration).exists():
+            summary["labels"] = read_json(run.labels_path(iteration))
     summary["evaluation"] = read_json(run.phase(iteration, Phase.EVALUATE).file("evaluation.json"))["results"]
     write_json(run.summary_path(iteration), summary)
     return summary
@@ -71,8 +76,22 @@ def _lines(summaries: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
         line("  cut off", "solver", "cut_off_frac", style="{:.0%}"),
         line("  groups without variance", "solver", "zero_variance_frac", style="{:.0%}"),
     ]
+    lines += [
+        line("Oracle: answerable", "labels", "all", "valid_frac", style="{:.1%}"),
+        line("  answerable, kept", "labels", "kept", "valid_frac", style="{:.1%}"),
+        line("  label accuracy", "labels", "all", "label_accuracy", style="{:.1%}"),
+        line("  label accuracy, kept", "labels", "kept", "label_accuracy", style="{:.1%}"),
+        line("  difficulty", "labels", "all", "mean_difficulty", style="{:.2f}"),
+        line("  difficulty, kept", "labels", "kept", "mean_difficulty", style="{:.2f}"),
+    ]
     for name in dict.fromkeys(name for summary in summaries for name in summary["evaluation"]):
-        lines.append((f"Accuracy: {name}", [_interval(summary["evaluation"].get(name)) for summary in summaries]))
+        found = [summary["evaluation"].get(name) or {} for summary in summaries]
+        kinds = [
+            kind
+            for kind in dict.fromkeys(kind for result in found for kind in result)
+            if kind.partition("@")[0] in KINDS
+        ]
+        lines += [(f"{name}: {kind}", [_interval(result.get(kind)) for result in found]) for kind in kinds]
     return lines
 
 
@@ -116,8 +135,6 @@ def _histogram(counts: list[int] | None) -> str:
     return "".join(_BARS[-(-count * (len(_BARS) - 1) // max(counts))] for count in counts)
 
 
-def _interval(result: dict[str, Any] | None) -> str:
-    if result is None:
-        return ""
-    found = result["accuracy"]
-    return f"{found['value']:.1%} [{found['low']:.1%}, {found['high']:.1%}]"
+def _interval(found: dict[str, Any] | None) -> str:
+    """An accuracy in percent with its 95 % interval."""
+    return "" if found is None else f"{found['value']:.1%} [{found['low']:.1%}, {found['high']:.1%}]"

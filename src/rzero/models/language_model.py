@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,11 @@ class LanguageModel:
     def dtype(self) -> torch.dtype:
         """Compute precision: the dtype of the weights."""
         return self.head.weight.dtype
+
+    @cached_property
+    def token_texts(self) -> tuple[str, ...]:
+        """Each token of the vocabulary decoded by itself; computed once, since it takes a second for 50,000 tokens."""
+        return tuple(self.decode([token]) for token in range(self.head.weight.shape[0]))
 
     def render(self, prompt: Prompt) -> tuple[int, ...]:
         """The model's input for ``prompt``; see :class:`rzero.models.rendering.Renderer`."""

@@ -140,6 +140,10 @@ class RunDirectory:
         """The numbers of the table that is shown after an iteration."""
         return self.root / f"iter_{iteration:02d}" / "summary.json"
 
+    def labels_path(self, iteration: int) -> Path:
+        """What the domain's oracle says of an iteration's questions and pseudo-labels."""
+        return self.root / f"iter_{iteration:02d}" / "labels.json"
+
     def _move_aside(self) -> None:
         """Everything that ``state.json`` does not vouch for goes to ``aside/``; half-written files are removed."""
         for left_over in sorted(self.root.rglob(f"{TEMPORARY_PREFIX}*")):
