@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 
-from micro.corpus import CorpusOptions, Document, damage, document
+from micro.corpus import CorpusOptions, Document, damage, document, solution
 from micro.testset import write_test_set
 from micro.tokenizer import build
 
@@ -53,6 +53,25 @@ def test_the_written_work_adds_up() -> None:
             first = {"+": int(left) + int(right), "-": int(left) - int(right), "*": int(left) * int(right)}[operator]
             assert first + int(extra or 0) == int(result), doc
     assert equalities > 500
+
+
+@pytest.mark.parametrize(
+    ("question", "written"),
+    [
+        ("478+356", "478+356=8+6=14,7+5+1=13,4+3+1=8=834;\\boxed{834}"),
+        ("503-28", "503-28=13-8=5,10-2-1=7,5-0-1=4=475;\\boxed{475}"),
+        ("3-(4-26)", "4-26=6-4=2,2-0=2=-22;3+22=2+3=5,2+0=2=25;\\boxed{25}"),
+        ("x-708=63", "63+708=8+3=11,0+6+1=7,7+0=7=771;\\boxed{771}"),
+        ("8*47", "8*47=7*8=56,4*8+5=37=376;\\boxed{376}"),
+        ("47*36", "47*36=282+1410=1692;\\boxed{1692}"),
+        ("357 mod 12", "357 mod 12=35-24=11,117-108=9=9;\\boxed{9}"),
+        ("-8-5", "-8-5=-13;\\boxed{-13}"),
+        ("7*x+9=5*x+4", "7-5=2;4-9=-5;none"),
+        ("Tom has 3 apples, loses 5. How many now?", "3-5=-2;none"),
+    ],
+)
+def test_written_solutions(question: str, written: str) -> None:
+    assert solution(Random(0), question, replace(CAREFUL, direct_share=0.0)) == written
 
 
 def test_slips_are_as_frequent_as_asked() -> None:

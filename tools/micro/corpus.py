@@ -1,7 +1,7 @@
 r"""Pretraining documents: a prompt and its response as text, drawn at random.
 
-A Solver document answers a question in one of two styles, directly (``\boxed{161}``) or step by step
-(``12+30=42;42*4=168;168-7=161;\boxed{161}``), whatever the question: so the base model mixes them, and which of them
+A Solver document answers a question in one of two styles, directly (``\boxed{53}``) or step by step
+(``7*8=56;56-3=6-3=3,5-0=5=53;\boxed{53}``), whatever the question: so the base model mixes them, and which of them
 pays is for the co-evolution to find out. Like text of human hand the corpus has slips: a wrong digit now and then, in a
 step or in a direct answer, with everything after it following from it. Ill-posed questions, drawn or made by damaging a
 good one, are answered ``none`` without a box. A Challenger document is a well-posed question in tags.
@@ -24,7 +24,7 @@ class CorpusOptions:
     """What the corpus is made of, as shares."""
 
     challenger_share: float = 0.15
-    direct_share: float = 0.6
+    direct_share: float = 0.5
     damaged_share: float = 0.04
     slip_rate: float = 0.03
     direct_slip_rate: float = 0.08
@@ -53,7 +53,7 @@ def document(rng: Random, options: CorpusOptions, *, easy: bool = False) -> Docu
     question = _question(rng, shares)
     if rng.random() < options.damaged_share:
         question = damage(rng, question)
-    return Document(f"<bos><solver>{question}<assistant>", f"{_solution(rng, question, options)}<eos>")
+    return Document(f"<bos><solver>{question}<assistant>", f"{solution(rng, question, options)}<eos>")
 
 
 def _question(rng: Random, shares: Mapping[int | None, float]) -> str:
@@ -90,7 +90,8 @@ def damage(rng: Random, question: str) -> str:
             return damaged
 
 
-def _solution(rng: Random, question: str, options: CorpusOptions) -> str:
+def solution(rng: Random, question: str, options: CorpusOptions) -> str:
+    """A response to ``question`` in one of the styles, or ``none`` where it is ill-posed."""
     if rng.random() < options.direct_share:
         answer = _answer(question)
         if answer is not None and rng.random() < options.direct_slip_rate:
@@ -120,54 +121,79 @@ class _Scribe:
         self.text = ""
 
     def compute(self, operator: Operator, left: int, right: int) -> int:
+        """Write one operation down and return what was written as its result."""
         result = exact(operator, left, right)
+        if operator in "+-":
+            operator, left, right = _plain_signs(operator, left, right)
+        detail = _detail(operator, left, right)
         if self._rng.random() < self._slip_rate:
             result = _slip(self._rng, result)
         sign = " mod " if operator == "mod" else operator
-        self.text += f"{left}{sign}{right}={_detail(operator, left, right)}{result};"
+        self.text += f"{left}{sign}{right}={detail}{result};"
         return result
 
 
+def _plain_signs(operator: Operator, left: int, right: int) -> tuple[Operator, int, int]:
+    """The same sum or difference with ``right`` not below zero, and ``left`` below it only in ``-8-5``."""
+    added = right if operator == "+" else -right
+    if left < 0 <= added:
+        left, added = added, left
+    return ("+", left, added) if added >= 0 else ("-", left, -added)
+
+
 def _detail(operator: Operator, left: int, right: int) -> str:
-    """The written work between a hard operation and its result, e.g. ``8+6,7+5+1,4+3+1=``; empty for an easy one."""
-    if operator in "+-" and max(left, right) > 99 and min(left, right) >= 0:
-        return _columns(operator, max(left, right), min(left, right))
-    if operator == "*" and min(abs(left), abs(right)) > 9:
-        return _partial_products(abs(left), abs(right))
-    if operator == "mod" and left > 99:
-        return _long_division(left, right)
-    return ""
+    """The written work between a longer operation and its result, e.g. ``8+6=14,7+5+1=13,4+3+1=8=``."""
+    upper, lower = max(abs(left), abs(right)), min(abs(left), abs(right))
+    if upper < 10:
+        return ""
+    match operator:
+        case "+" | "-":
+            return _columns("+" if operator == "+" or left < 0 else "-", upper, lower)
+        case "*":
+            return _digit_products(upper, lower) if lower < 10 else _partial_products(upper, lower)
+        case "mod":
+            return _long_division(left, right) if left >= right else ""
+        case "/":
+            return ""
 
 
 def _columns(operator: str, upper: int, lower: int) -> str:
-    """Digit by digit from the right, with what is carried or borrowed: ``8+6=14,7+5+1=13,4+3+1=8=``."""
+    """Digit by digit from the right, with what is carried or borrowed; the longer number stands first."""
     columns, carry = [], 0
     while upper:
         first, second = upper % 10, lower % 10
         suffix = f"{operator}1" if carry else ""
         if operator == "-" and first - carry < second:
             first += 10
-        total = exact("+" if operator == "+" else "-", first, second) + (carry if operator == "+" else -carry)
+        total = first + second + carry if operator == "+" else first - second - carry
         columns.append(f"{first}{operator}{second}{suffix}={total}")
         carry = total // 10 if operator == "+" else first // 10
         upper, lower = upper // 10, lower // 10
     return ",".join(columns) + "="
 
 
-def _partial_products(left: int, right: int) -> str:
+def _digit_products(longer: int, digit: int) -> str:
+    """A product with one digit, from the right, with what is carried: ``7*6=42,4*6+4=28,3*6+2=20=``."""
+    products, carry = [], 0
+    for place in reversed(str(longer)):
+        total = int(place) * digit + carry
+        products.append(f"{place}*{digit}{f'+{carry}' if carry else ''}={total}")
+        carry = total // 10
+    return ",".join(products) + "="
+
+
+def _partial_products(longer: int, shorter: int) -> str:
     """One product for each digit of the shorter factor, then their sum: ``282+1410=``."""
-    longer, shorter = max(left, right), str(min(left, right))
-    products = [f"{longer * int(digit) * 10**place}" for place, digit in enumerate(reversed(shorter))]
+    products = [f"{longer * int(digit) * 10**place}" for place, digit in enumerate(reversed(str(shorter)))]
     return "+".join(products) + "="
 
 
 def _long_division(left: int, right: int) -> str:
-    """What is taken away at each digit of the quotient: ``35-24=11,117-108=``."""
+    """What is taken away at each digit of the quotient: ``35-24=11,117-108=9=``."""
     rest, lines = 0, []
     for digit in str(left):
         rest = rest * 10 + int(digit)
         if rest >= right:
-            lines.append(f"{rest}-{rest // right * right}")
+            lines.append(f"{rest}-{rest // right * right}={rest % right}")
             rest %= right
-            lines[-1] += f"={rest}"
-    return ",".join(lines) + "=" if lines else ""
+    return ",".join(lines) + "="

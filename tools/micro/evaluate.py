@@ -19,7 +19,7 @@ from rzero.domains.arithmetic.families import FAMILIES, draw
 from rzero.types import Prompt
 
 ROWS = 512
-MAX_NEW_TOKENS = 160
+MAX_NEW_TOKENS = 200
 NUM_VOTES = 10
 PROMPT = arithmetic.challenger_prompt()
 
