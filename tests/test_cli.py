@@ -169,8 +169,8 @@ def test_an_unwritable_directory(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_two_processes_cannot_share_a_directory(finished: Path) -> None:
     code = (
-        "import fcntl, sys, time; file = open(sys.argv[1]); fcntl.flock(file, fcntl.LOCK_EX); print('held', flush=True);"
-        "time.sleep(60)"
+        "import fcntl, sys, time; file = open(sys.argv[1]); fcntl.flock(file, fcntl.LOCK_EX); "
+        "print('held', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, finished / ".lock"], stdout=subprocess.PIPE, text=True)
     try:

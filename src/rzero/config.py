@@ -223,7 +223,7 @@ class Config(_Section):
     iterations: int = Field(default=3, ge=1)
     """Rounds of co-evolution."""
     domain: str = "math"
-    """math, or package.module:name of your own domain object."""
+    """math, grade_school, arithmetic, or package.module:name of your own domain object."""
     progress: Literal["auto", "bar", "plain", "none"] = "auto"
     """Console display. auto: bars on a terminal, plain lines elsewhere."""
     model: ModelConfig = ModelConfig()

@@ -80,9 +80,9 @@ class Prompt:
 class Completion:
     """The tokens that a sampler generated after one prompt.
 
-    ``token_ids`` [T] includes the end token where there is one. ``logprobs`` [T] are the sampler's own
-    log-probabilities (nats) of those tokens under softmax(logits / temperature), *before* top-k and top-p cut the
-    distribution (temperature 0, greedy: under softmax(logits)). ``text`` is the decoded completion without special tokens.
+    ``token_ids`` [T] includes the end token where there is one. ``logprobs`` [T] are the sampler's log-probabilities
+    (nats) of those tokens under softmax(logits / temperature), before top-k and top-p cut the distribution (temperature
+    0, greedy: under softmax(logits)). ``text`` is the decoded completion without special tokens.
     """
 
     token_ids: tuple[int, ...]

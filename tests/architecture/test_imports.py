@@ -15,6 +15,7 @@ LAYERS = [
     {"types", "errors", "seeds"},
     {"plugins", "config", "grading", "rewards", "curriculum", "evaluate"},
     {"domains"},
+    {"analysis"},
     {"runs", "models", "engines", "grpo"},
     {"evolve"},
     {"cli"},

@@ -4,78 +4,79 @@ from __future__ import annotations
 
 from rzero import config
 
-OPTIONS = """
-seed
-iterations
-domain
-progress
-model.path
-model.dtype
-model.device
-model.trust_remote_code
-challenger.temperature
-challenger.top_p
-challenger.top_k
-challenger.max_new_tokens
-challenger.steps
-challenger.prompts_per_step
-challenger.group_size
-challenger.updates_per_step
-challenger.learning_rate
-challenger.train
-challenger.start_from
-challenger.reward
-challenger.repetition_weight
-challenger.repetition_threshold
-solver.temperature
-solver.top_p
-solver.top_k
-solver.max_new_tokens
-solver.steps
-solver.prompts_per_step
-solver.group_size
-solver.updates_per_step
-solver.learning_rate
-solver.start_from
-solver.reward
-generate.num_questions
-generate.temperature
-generate.top_p
-generate.top_k
-generate.questions_per_part
-vote.temperature
-vote.top_p
-vote.top_k
-vote.max_new_tokens
-vote.num_votes
-vote.min_valid_frac
-curriculum.band_low
-curriculum.band_high
-curriculum.min_questions
-grpo.clip_low
-grpo.clip_high
-grpo.kl_weight
-grpo.kl_reference
-grpo.normalization
-grpo.weight_decay
-grpo.adam_beta1
-grpo.adam_beta2
-grpo.max_grad_norm
-grpo.tokens_per_microbatch
-engine.sampler
-engine.max_rows
-engine.threads
-grading.timeout_s
-grading.workers
-evaluate.temperature
-evaluate.top_p
-evaluate.top_k
-evaluate.max_new_tokens
-evaluate.data
-evaluate.limit
-checkpoint.every_steps
-checkpoint.keep_last
-""".split()
+OPTIONS = [
+    "seed",
+    "iterations",
+    "domain",
+    "progress",
+    "model.path",
+    "model.dtype",
+    "model.device",
+    "model.trust_remote_code",
+    "challenger.temperature",
+    "challenger.top_p",
+    "challenger.top_k",
+    "challenger.max_new_tokens",
+    "challenger.steps",
+    "challenger.prompts_per_step",
+    "challenger.group_size",
+    "challenger.updates_per_step",
+    "challenger.learning_rate",
+    "challenger.train",
+    "challenger.start_from",
+    "challenger.reward",
+    "challenger.repetition_weight",
+    "challenger.repetition_threshold",
+    "solver.temperature",
+    "solver.top_p",
+    "solver.top_k",
+    "solver.max_new_tokens",
+    "solver.steps",
+    "solver.prompts_per_step",
+    "solver.group_size",
+    "solver.updates_per_step",
+    "solver.learning_rate",
+    "solver.start_from",
+    "solver.reward",
+    "generate.num_questions",
+    "generate.temperature",
+    "generate.top_p",
+    "generate.top_k",
+    "generate.questions_per_part",
+    "vote.temperature",
+    "vote.top_p",
+    "vote.top_k",
+    "vote.max_new_tokens",
+    "vote.num_votes",
+    "vote.min_valid_frac",
+    "curriculum.band_low",
+    "curriculum.band_high",
+    "curriculum.min_questions",
+    "grpo.clip_low",
+    "grpo.clip_high",
+    "grpo.kl_weight",
+    "grpo.kl_reference",
+    "grpo.normalization",
+    "grpo.weight_decay",
+    "grpo.adam_beta1",
+    "grpo.adam_beta2",
+    "grpo.max_grad_norm",
+    "grpo.tokens_per_microbatch",
+    "engine.sampler",
+    "engine.max_rows",
+    "engine.threads",
+    "grading.timeout_s",
+    "grading.workers",
+    "evaluate.temperature",
+    "evaluate.top_p",
+    "evaluate.top_k",
+    "evaluate.max_new_tokens",
+    "evaluate.data",
+    "evaluate.limit",
+    "evaluate.num_samples",
+    "checkpoint.every_steps",
+    "checkpoint.keep_last",
+]
 
 
 def test_the_options_are_these() -> None:

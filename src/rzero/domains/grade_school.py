@@ -49,12 +49,10 @@ class GradeSchool:
         return Prompt(messages=tuple(turns), prefill=OPEN, stop=(CLOSE,))
 
     def solver_prompt(self, question: str) -> Prompt:
-        """Asks for a few steps and a boxed number, with two earlier turns as examples."""
-        turns = [Message("system", SOLVER_SYSTEM)]
-        for example, solution in EXAMPLES:
-            turns += [Message("user", example), Message("assistant", solution)]
-        turns.append(Message("user", question))
-        return Prompt(messages=tuple(turns))
+        """Asks for a few steps and a boxed number, with one earlier turn as an example."""
+        example, solution = EXAMPLES[0]
+        turns = (Message("user", example), Message("assistant", solution), Message("user", question))
+        return Prompt(messages=(Message("system", SOLVER_SYSTEM), *turns))
 
     def parse_question(self, completion: str) -> ParsedQuestion:
         """The last block between question tags, unless it repeats an example of the prompt."""

@@ -67,7 +67,7 @@ class EmbeddedEngine:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         import torch
 
-        torch.set_num_threads(config.engine.threads or len(os.sched_getaffinity(0)))
+        torch.set_num_threads(config.engine.threads or _num_cores())
         self._config = config
         self._frozen: dict[Path, LanguageModel] = {}
         model = self._open_frozen(base)
@@ -129,3 +129,10 @@ class EmbeddedEngine:
             model.module.requires_grad_(False)
             self._frozen[checkpoint] = model
         return self._frozen[checkpoint]
+
+
+def _num_cores() -> int:
+    """Cores that this process may use; a container or a batch system may allow fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

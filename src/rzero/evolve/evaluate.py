@@ -15,15 +15,15 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from rzero.curriculum.votes import tally
 from rzero.engines.base import Sampler, SamplingParams
 from rzero.evaluate.metrics import accuracy, mean_accuracy
 from rzero.evaluate.tasks import data_path, load_examples
 from rzero.evolve import lineage
 from rzero.evolve.context import Context
-from rzero.evolve.voting import count
 from rzero.grading.grader import versions
 from rzero.runs.atomic import write_json
-from rzero.types import Completion, Example, FinishReason, Outcome, Phase
+from rzero.types import Completion, Example, FinishReason, Outcome, Phase, Vote, VoteStatus
 
 PHASE = Phase.EVALUATE
 
@@ -78,8 +78,7 @@ def _evaluate_file(
         outcomes = _grade(context, answers, golds)
         for row, group in zip(rows, _zip(completions, answers, outcomes), strict=True):
             row["samples"] = [_row(*fields) for fields in group]
-        labels = [voted.tally.pseudo_label for voted in count(answers, completions, grader=context.grader)]
-        majorities = context.grader.grade_many(list(zip(labels, golds, strict=True)))
+        majorities = context.grader.grade_many(list(zip(_majorities(context, answers), golds, strict=True)))
         result |= _sampled(options.num_samples, outcomes, majorities)
     return result, rows
 
@@ -103,6 +102,21 @@ def _grade(context: Context, answers: Sequence[Sequence[str | None]], golds: Seq
     pairs = [(answer, gold) for group, gold in zip(answers, golds, strict=True) for answer in group]
     outcomes = iter(context.grader.grade_many(pairs))
     return [[next(outcomes) for _ in group] for group in answers]
+
+
+def _majorities(context: Context, answers: Sequence[Sequence[str | None]]) -> list[str | None]:
+    """Each question's most frequent answer. As in every benchmark, a box counts here even in a cut-off completion."""
+    labels = []
+    for group, classes in zip(answers, context.grader.classes_many(answers), strict=True):
+        ids = [found if isinstance(found, int) else None for found in classes]
+        votes = [
+            Vote(answer=None, status=VoteStatus.UNPARSED)
+            if found is None
+            else Vote(answer=answer, status=VoteStatus.VALID)
+            for answer, found in zip(group, ids, strict=True)
+        ]
+        labels.append(tally(votes, ids).pseudo_label)
+    return labels
 
 
 def _sampled(k: int, outcomes: Sequence[Sequence[Outcome]], majorities: Sequence[Outcome]) -> dict[str, Any]:

@@ -96,13 +96,12 @@ def evolve(context: Context) -> RunResult:
     left = [entry for entry in phases if entry not in state.completed]
     context.console.note(_where(context, len(phases), left))
     _check_prompt(context)
-    summaries = [summary.summarise(context.run, n) for n in range(config.iterations + 1) if _finished(n, left)]
+    summaries = [_summarise(context, n) for n in range(config.iterations + 1) if _finished(n, left)]
     for iteration, phase in left:
         PHASES[phase](context, iteration)
         context.engine.release()
         if phase is Phase.EVALUATE:
-            measure_labels(context, iteration)
-            summaries.append(summary.summarise(context.run, iteration))
+            summaries.append(_summarise(context, iteration))
             context.console.table(summary.table(summaries))
     return RunResult(
         directory=context.run.root,
@@ -110,6 +109,12 @@ def evolve(context: Context) -> RunResult:
         challenger=lineage.challenger(context, config.iterations),
         summaries=summaries,
     )
+
+
+def _summarise(context: Context, iteration: int) -> dict[str, Any]:
+    if not context.run.labels_path(iteration).exists():
+        measure_labels(context, iteration)
+    return summary.summarise(context.run, iteration)
 
 
 def measure_labels(context: Context, iteration: int) -> None:

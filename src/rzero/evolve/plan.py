@@ -83,9 +83,9 @@ def _most_tokens(config: Config) -> int:
 
 
 def _gib(weights: int, config: Config) -> str:
-    """Two checkpoints an iteration, and the resumable saves: bf16 weights, fp32 masters and two fp32 moments."""
-    policies = (2 if config.challenger.train else 1) * config.iterations
-    return f"{(policies + 7 * (config.checkpoint.keep_last + 1)) * weights / 2**30:.1f}"
+    """Upper estimate, for bf16: a checkpoint holds fp32 masters too, and a resumable save AdamW's moments."""
+    checkpoints = (2 if config.challenger.train else 1) * config.iterations
+    return f"{(3 * checkpoints + 7 * (config.checkpoint.keep_last + 1)) * weights / 2**30:.1f}"
 
 
 def _short(number: int) -> str:

@@ -11,6 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from rzero.config import ChallengerConfig
+from rzero.curriculum.votes import ill_posed
 from rzero.engines.base import Sampler, SamplingParams
 from rzero.evolve import lineage
 from rzero.evolve.context import Context
@@ -95,7 +96,7 @@ def _reward(
     parts = challenger_reward(
         scored, repetition_weight=role.repetition_weight, min_valid_frac=context.config.vote.min_valid_frac
     )
-    if role.reward == "uncertainty":
+    if role.reward == "uncertainty" or ill_posed(scored.tally, min_valid_frac=context.config.vote.min_valid_frac):
         return parts
     own = float(load_object(role.reward, option="challenger.reward")(scored))
     return RewardParts(total=own, uncertainty=parts.uncertainty, repetition=parts.repetition)

@@ -12,9 +12,9 @@ A saved learner is one directory: the policy in the Hugging Face layout, which o
     the parameter) and ``step/NAME`` (its number of updates; a scalar). A parameter without a gradient so far has none.
 
 ``masters/fp32.safetensors``
-    The fp32 master of each parameter, where the policy computes in less; an fp32 policy is its own master. A later phase
-    that starts from the policy continues from these, or the rounding would eat most of what small learning rates did.
-    They lie in a folder of their own, since vLLM reads every safetensors file beside a config.json.
+    The fp32 master of each parameter, where the policy computes in less; an fp32 policy is its own master. A later
+    phase that starts from the policy continues from these, or the rounding would eat most of what small learning rates
+    did. They lie in a folder of their own, since vLLM reads every safetensors file beside a config.json.
 
 The directory is not written atomically: whoever owns it moves it into place when it is complete.
 """

@@ -22,9 +22,10 @@ _WANTED = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "*.py")
 def resolve(source: str, *, store: Path) -> Path:
     """The directory of the model that ``source`` names.
 
-    ``micro`` is the model that ships with rzero. A Hugging Face directory is used where it is; a ``.gguf`` file is converted once into ``store``; anything else of
-    the form ``org/name`` is fetched from the Hugging Face hub into its own cache. Raises ModelError if there is no such
-    model or it is damaged, MissingExtraError for a GGUF file without the ``gguf`` extra.
+    ``micro`` is the model that ships with rzero. A Hugging Face directory is used where it is; a ``.gguf`` file is
+    converted once into ``store``; anything else of the form ``org/name`` is fetched from the Hugging Face hub into its
+    own cache. Raises ModelError if there is no such model or it is damaged, MissingExtraError for a GGUF file without
+    the ``gguf`` extra.
     """
     path = Path(source).expanduser()
     if source == BUNDLED:

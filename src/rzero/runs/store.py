@@ -29,9 +29,10 @@ MAY_CHANGE = (
     "checkpoint.keep_last",
     "grading.workers",
 )
-"""Options that a resumed run may change: they alter neither what was computed nor what will be. The model may have
-moved;
-its fingerprint is compared instead of its path."""
+"""Options that a resumed run may change: they alter neither what was computed nor what will be.
+
+The model may have moved; its fingerprint is compared instead of its path.
+"""
 
 
 class RunDirectory:
@@ -133,7 +134,7 @@ class RunDirectory:
 
     @property
     def metrics_path(self) -> Path:
-        """One line per finished step or phase, in order; rebuilt from the phases' own files at each start."""
+        """One line per finished training step, in order; rebuilt from the steps' own files at each start."""
         return self.root / "metrics.jsonl"
 
     def summary_path(self, iteration: int) -> Path:
