@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import importlib.util
+import math
 import random
 import sys
 from collections import Counter
@@ -14,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -34,7 +36,7 @@ from rzero.grpo.learner import GrpoLearner
 from rzero.models.language_model import LanguageModel
 from rzero.models.open import open_model
 from rzero.rewards.challenger import ScoredQuestion, challenger_reward
-from rzero.rewards.repetition import repetition
+from rzero.rewards.repetition import bleu_distances, repetition
 from rzero.rewards.solver import SolverAnswer, agreement
 from rzero.types import Completion, FinishReason, Group, Rejection, Rollout
 
@@ -187,6 +189,32 @@ def test_rewards_and_clusters_are_the_librarys(grader: Grader, weight: float) ->
         assert 1 < max(item.cluster for item in found) < len(well_formed) - 1
         paid.update("0" if reward == 0 else "more" for reward in rewards)
     assert min(paid["0"], paid["more"]) > 20
+
+
+def test_distances_are_the_librarys() -> None:
+    short = ["7", "7", "x", "3+4", "3 + 4", "a a", "a b a b a b", "b a b a", "What is 3 + 4? Explain what that is."]
+    questions = [question for question in step_of_questions(0) if question is not None] + short
+    ours = [[one.distance(a, b) for b in questions] for a in questions]
+    np.testing.assert_allclose(ours, bleu_distances(questions), rtol=0, atol=1e-12)
+
+
+def test_clusters_merge_strictly_below_the_threshold() -> None:
+    pair = ("What is 3 + 4?", "What is 3 + 5 then?")
+    apart = one.distance(*pair)
+    for threshold in (apart, math.nextafter(apart, 1.0)):
+        assert one.clusters(pair, threshold) == [
+            item.cluster for item in repetition(pair, threshold=threshold, batch_size=2)
+        ]
+    assert one.clusters(pair, apart) == [0, 1]
+
+
+def test_three_and_seven_of_ten_earn_the_same() -> None:
+    tallies = {
+        name: one.tally(["1"] * agree + [str(n) for n in range(2, 12 - agree)]) for name, agree in (("a", 3), ("b", 7))
+    }
+    rewards = one.challenger_rewards(["a", "b"], tallies, one.Settings(repetition_weight=0.0))
+    assert rewards == [0.6, 0.6]
+    assert one.advantages(rewards) is None
 
 
 def test_solver_rewards_are_the_librarys(grader: Grader) -> None:
