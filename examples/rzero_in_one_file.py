@@ -6,7 +6,7 @@ The whole algorithm of the paper (Huang et al. 2025), to be read from top to bot
 
 The Challenger is rewarded for questions on which the Solver's answers disagree; the Solver is trained on such questions
 with its own majority answer as the label. It is plain and slow: prompts and rollouts go through it one at a time.
-The library takes the same decisions and makes the same update (``tests/examples/test_one_file.py`` proves it); it also
+The library takes the same decisions and makes the same update (``tests/examples/test_one_file*.py`` proves it); it also
 batches, resumes, samples with top-p, keeps control tokens out of prompts and measures how many labels are true.
 """
 
