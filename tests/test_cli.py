@@ -130,6 +130,29 @@ def test_damaged_models(micro: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "the Challenger's prompt has" in said and "context has 2" in said
 
 
+def test_ask_a_run_and_a_model(finished: Path) -> None:
+    asked = rzero("ask", finished, "12+30*4", "3 apples. [31m How many now?", "--write", "2", "--engine.threads", "1")
+    assert asked.returncode == 0, asked.stderr
+    assert "12+30*4" in asked.stdout and "true answer: 132" in asked.stdout
+    assert asked.stdout.count("p̂ = ") == 4 and "of 6 votes say" in asked.stdout
+    assert "" not in asked.stdout
+    base = rzero("ask", finished, "7+5", "--iteration", "0")
+    model = rzero("ask", "micro", "7+5", "--vote.num_votes", "6", "--engine.threads", "1")
+    assert base.stdout == model.stdout and "true answer: 12" in model.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["ask", "micro"], "there is nothing to ask"),
+        (["ask", "micro", "1+1", "--iteration", "2"], "not a run directory"),
+        (["ask", "no/such/thing/here", "1+1"], "does not exist"),
+    ],
+)
+def test_bad_questions(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said in refused(capsys, *words)
+
+
 def test_a_directory_of_another_run_is_not_touched(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""The command line: ``rzero run``, ``rzero status``, ``rzero config``.
+"""The command line: ``rzero run``, ``rzero status``, ``rzero config``, ``rzero ask``.
 
 Options of a run are written ``--section.option value`` and go the same way as those of a TOML file, so a mistake in
 either gets the same message. Errors are one line on standard error and exit code 2 (3: the run cannot go on; 1: an
@@ -19,9 +19,9 @@ from rzero import config as options
 from rzero.errors import ConfigError, RzeroError
 
 DEFAULT_PRESET = "micro"
-COMMANDS = ("run", "status", "config")
+COMMANDS = ("run", "status", "config", "ask")
 OWN_FLAGS = ("--help", "--json")
-OWN_OPTIONS = ("--model", "--out")
+OWN_OPTIONS = ("--model", "--out", "--write", "--iteration", "--preset")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,6 +50,8 @@ def _dispatch(arguments: list[str]) -> int:
         return _run(known, overrides)
     if known.command == "config":
         return _config(known, overrides)
+    if known.command == "ask":
+        return _ask(known, overrides)
     if overrides:
         raise ConfigError(f"`rzero status` takes a run directory alone, not --{next(iter(overrides))}")
     return _status(Path(known.directory))
@@ -77,6 +79,13 @@ def _parser() -> argparse.ArgumentParser:
 
     status = commands.add_parser("status", help="say where a run stands", allow_abbrev=False)
     status.add_argument("directory", metavar="DIR", help="run directory")
+
+    ask = commands.add_parser("ask", help="put questions to a checkpoint, with votes", epilog=more, allow_abbrev=False)
+    ask.add_argument("source", metavar="DIR|MODEL", help="run directory, or a model as in --model")
+    ask.add_argument("questions", nargs="*", metavar="QUESTION", help="questions for the Solver")
+    ask.add_argument("--write", type=int, default=0, metavar="N", help="let the Challenger write N questions")
+    ask.add_argument("--iteration", type=int, metavar="N", help="of a run: its checkpoints after iteration N")
+    ask.add_argument("--preset", default=DEFAULT_PRESET, help="of a model: whose options (default: %(default)s)")
     return parser
 
 
@@ -132,6 +141,18 @@ def _config(known: argparse.Namespace, overrides: dict[str, str]) -> int:
     for option in options.options():
         setting = f"{option.name} = {values[option.name]}"
         print(f"{setting:{min(width, 44)}}  {option.meaning}")
+    return 0
+
+
+def _ask(known: argparse.Namespace, overrides: dict[str, str]) -> int:
+    if not known.questions and known.write < 1:
+        raise ConfigError("there is nothing to ask; give a question in quotes, or --write N for the Challenger's own")
+    from rzero.evolve.ask import ask, source
+
+    config, solver, challenger = source(known.source, preset=known.preset, iteration=known.iteration)
+    config = options.change(config, overrides)
+    for line in ask(config, solver=solver, challenger=challenger, questions=known.questions, write=known.write):
+        print(line)
     return 0
 
 

@@ -282,6 +282,14 @@ def load(source: str = "paper", overrides: Mapping[str, Any] | None = None) -> C
     return validate(values)
 
 
+def change(config: Config, overrides: Mapping[str, Any]) -> Config:
+    """``config`` with some options replaced, by dotted name. Raises ConfigError as :func:`load` does."""
+    values = config.model_dump()
+    for name, value in overrides.items():
+        _set(values, name, value)
+    return validate(values)
+
+
 def validate(values: Mapping[str, Any]) -> Config:
     """A Config from nested plain values. Raises ConfigError with all problems, one a line."""
     try:

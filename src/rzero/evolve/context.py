@@ -1,4 +1,4 @@
-"""What every phase is handed: the options, and the parts that they chose."""
+"""What every phase is handed."""
 
 from __future__ import annotations
 
@@ -18,24 +18,14 @@ from rzero.types import Completion, FinishReason, Phase, Prompt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
-    """One run's options and parts. A phase reads files through ``run``, does its work and writes one artefact."""
+class Parts:
+    """What sampling and voting need: the options, and the parts that they chose."""
 
     config: Config
-    run: RunDirectory
-    base: Path
     domain: Domain
     grader: Grader
     engine: Engine
     console: Console
-
-    def directory(self, iteration: int, phase: Phase) -> PhaseDirectory:
-        """The files of a phase."""
-        return self.run.phase(iteration, phase)
-
-    def seed(self, iteration: int, phase: Phase, *place: str | int) -> int:
-        """The seed for one place in the run."""
-        return derive_seed(self.config.seed, iteration, str(phase), *place)
 
     def sample(
         self,
@@ -58,3 +48,19 @@ class Context:
         for index, group in zip(fits, sampled, strict=True):
             groups[index] = group
         return rendered, groups
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context(Parts):
+    """The parts of a run. A phase reads files through ``run``, does its work and writes one artefact."""
+
+    run: RunDirectory
+    base: Path
+
+    def directory(self, iteration: int, phase: Phase) -> PhaseDirectory:
+        """The files of a phase."""
+        return self.run.phase(iteration, phase)
+
+    def seed(self, iteration: int, phase: Phase, *place: str | int) -> int:
+        """The seed for one place in the run."""
+        return derive_seed(self.config.seed, iteration, str(phase), *place)

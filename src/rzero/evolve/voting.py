@@ -13,7 +13,7 @@ from typing import Any
 
 from rzero.curriculum.votes import tally
 from rzero.engines.base import Sampler, SamplingParams
-from rzero.evolve.context import Context
+from rzero.evolve.context import Parts
 from rzero.grading.grader import Grader
 from rzero.types import Completion, FinishReason, Outcome, Tally, Vote, VoteStatus
 
@@ -62,7 +62,7 @@ def tally_from_row(row: dict[str, Any]) -> Tally:
 
 
 def vote_on(
-    context: Context,
+    parts: Parts,
     questions: Sequence[str],
     *,
     sampler: Sampler,
@@ -72,8 +72,8 @@ def vote_on(
     """Sample ``vote.num_votes`` answers to each question and count them."""
     if not questions:
         return []
-    options = context.config.vote
-    prompts = [context.domain.solver_prompt(question) for question in questions]
+    options = parts.config.vote
+    prompts = [parts.domain.solver_prompt(question) for question in questions]
     params = SamplingParams(
         n=options.num_votes,
         max_new_tokens=options.max_new_tokens,
@@ -83,12 +83,12 @@ def vote_on(
         stop=prompts[0].stop,
         seed=seed,
     )
-    _, groups = context.sample(sampler, prompts, params, on_progress=on_progress)
+    _, groups = parts.sample(sampler, prompts, params, on_progress=on_progress)
     answers = [
-        [_answer(context, prompt.prefill, completion) for completion in group]
+        [_answer(parts, prompt.prefill, completion) for completion in group]
         for prompt, group in zip(prompts, groups, strict=True)
     ]
-    return count(answers, groups, grader=context.grader)
+    return count(answers, groups, grader=parts.grader)
 
 
 def count(
@@ -107,10 +107,10 @@ def count(
     return voted
 
 
-def _answer(context: Context, prefill: str, completion: Completion) -> str | None:
+def _answer(parts: Parts, prefill: str, completion: Completion) -> str | None:
     if completion.finish_reason is FinishReason.LENGTH:
         return None
-    return context.domain.extract_answer(prefill + completion.text)
+    return parts.domain.extract_answer(prefill + completion.text)
 
 
 def _vote(answer: str | None, completion: Completion, found: int | Outcome) -> Vote:
