@@ -20,8 +20,8 @@ def last_boxed(text: str) -> str | None:
 
     >>> last_boxed(r"First \boxed{5}, no: \boxed{\frac{1}{2}}.")
     '\\frac{1}{2}'
-    >>> last_boxed(r"\boxed{5} and \boxed{6"), last_boxed("no box"), last_boxed(r"\boxed{ }")
-    ('5', None, None)
+    >>> last_boxed(r"\boxed{5} and \boxed{6"), last_boxed("no box"), last_boxed(r"\boxed{ }"), last_boxed(r"\boxed{$$}")
+    ('5', None, None, None)
     """
     start = text.rfind("\\boxed")
     if start < 0:
@@ -29,7 +29,8 @@ def last_boxed(text: str) -> str | None:
     content = _last_balanced(text, start)
     if content is None:
         content = _last_balanced(text, text.find("\\boxed"))
-    return content.strip() or None if content is not None else None
+    # Bare delimiters, as in \boxed{$$}, are as blank as white space.
+    return content.strip() if content is not None and content.strip("$ \t\n\r") else None
 
 
 def _last_balanced(text: str, start: int) -> str | None:
