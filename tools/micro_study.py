@@ -82,9 +82,7 @@ def accuracies(runs: Sequence[Path]) -> None:
 
 def questions(runs: Sequence[Path]) -> None:
     """What the oracle says of each iteration's questions: mean over seeds (smallest to largest)."""
-    print(
-        "\n| | answerable | label accuracy | label accuracy, kept | difficulty | difficulty, kept | mean p̂ kept | kept |"
-    )
+    print("\n| | answerable | label accuracy | of kept | difficulty | of kept | mean p̂ of kept | kept |")
     print("|---|---|---|---|---|---|---|---|")
     for iteration in range(1, last(runs) + 1):
         found = [json.loads((run / f"iter_{iteration:02d}" / "summary.json").read_text()) for run in runs]

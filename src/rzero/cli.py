@@ -128,6 +128,8 @@ def _run(known: argparse.Namespace, overrides: dict[str, str]) -> int:
     result = run(config, known.out)
     print(f"Solver:     {result.solver}")
     print(f"Challenger: {result.challenger}")
+    print(f"Next: rzero ask {known.out} --write 3 (the Challenger asks, the Solver votes); rzero status {known.out};")
+    print(f"      or go on from here with the same command and --iterations {config.iterations + 1}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""True answers are measured with and never trained on: a lying oracle changes no byte of what training reads or writes."""
+"""True answers are measured with and never trained on: a lying oracle changes no byte of what training writes."""
 
 from __future__ import annotations
 
