@@ -82,8 +82,8 @@ def test_the_challenger_writes_questions_that_have_answers(model, tokenizer) -> 
         max_new_tokens=64,
     )
     questions = [arithmetic.parse_question(text).text or "" for text in texts]
-    assert sum(arithmetic.oracle.solve(question).answer is not None for question in questions) >= 0.9 * len(questions)
-    assert len(set(questions)) >= 0.9 * len(questions)
+    assert sum(arithmetic.oracle.solve(question).answer is not None for question in questions) >= 0.85 * len(questions)
+    assert len(set(questions)) >= 0.85 * len(questions)
 
 
 def test_the_solver_is_right_on_easy_and_wrong_on_hard_questions(model, tokenizer) -> None:
@@ -101,5 +101,5 @@ def test_the_solver_is_right_on_easy_and_wrong_on_hard_questions(model, tokenize
         )
         answers = [arithmetic.extract_answer(text) for text in texts]
         right[level] = sum(answer == row["answer"] for answer, row in zip(answers, chosen, strict=True))
-    assert right[1] >= 65
-    assert right[5] <= 40
+    assert right[1] >= 50
+    assert right[5] <= 30

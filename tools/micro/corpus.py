@@ -25,7 +25,7 @@ class CorpusOptions:
 
     challenger_share: float = 0.15
     direct_share: float = 0.5
-    damaged_share: float = 0.04
+    damaged_share: float = 0.06
     slip_rate: float = 0.03
     direct_slip_rate: float = 0.08
 

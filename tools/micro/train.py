@@ -27,7 +27,7 @@ class TrainOptions:
     """Sizes of the model and of its training."""
 
     seed: int = 0
-    steps: int = 8000
+    steps: int = 11000
     easy_steps: int = 1000
     tokens_per_step: int = 1536
     matrix_rate: float = 0.02

@@ -92,17 +92,16 @@ def _modular(rng: Random) -> str:
 
 
 def _equation(rng: Random) -> str:
-    solution, other = _number(rng, 1, 2), _number(rng, 1, 3)
-    factor, less = rng.choice((2, 5, 10)), rng.randint(2, 8)
+    solution, other, right = _number(rng, 1, 2), _number(rng, 1, 3), _number(rng, 1, 3)
+    factor = rng.choice((2, 5, 10))
     forms = (
-        f"x+{other}={_number(rng, 1, 3)}",
-        f"x-{other}={_number(rng, 1, 3)}",
-        f"{other}-x={_number(rng, 1, 3)}",
-        f"{_number(rng, 1, 3)}={other}+x",
+        f"x+{other}={right}",
+        f"x-{other}={right}",
+        f"{other}-x={right}",
+        f"{right}={other}+x",
+        f"2*x+{other}=x+{right}",
+        f"3*x-{other}=2*x+{right}",
         f"{factor}*x+{other}={factor * solution + other}",
-        f"{factor}*x-{other}={factor * solution - other}",
-        f"{less + 1}*x+{other}={less}*x+{_number(rng, 1, 3)}",
-        f"{less + 1}*x-{other}={less}*x+{_number(rng, 1, 3)}",
     )
     return rng.choice(forms)
 
@@ -114,14 +113,18 @@ def _amount(rng: Random, low: int, high: int) -> str:
 
 
 def _story(rng: Random) -> str:
-    start = f"{rng.choice(NAMES)} has {_amount(rng, 2, 3)} {rng.choice(ITEMS)}"
-    changes = [f", {rng.choice(GAINS + LOSSES)} {_amount(rng, 1, 2)}" for _ in range(rng.choice((1, 1, 2, 2, 3)))]
-    return start + "".join(changes) + ". How many now?"
+    text = f"{rng.choice(NAMES)} has {_amount(rng, 2, 3)} {rng.choice(ITEMS)}"
+    for _ in range(rng.choice((1, 1, 2, 2, 3))):
+        if rng.random() < 0.5:
+            text += f", {rng.choice(GAINS)} {_amount(rng, 1, 2)}"
+        else:
+            text += f", {rng.choice(LOSSES)} {_number(rng, 1, rng.choice((1, 1, 2)))}"
+    return text + ". How many now?"
 
 
 def _friend(rng: Random) -> str:
     compare = rng.choice(("more", "fewer", "times as many"))
-    other = str(rng.randint(2, 9)) if compare == "times as many" else str(_number(rng, 1, 2))
+    other = rng.randint(2, 9) if compare == "times as many" else _number(rng, 1, 1 if compare == "fewer" else 2)
     start = f"{rng.choice(NAMES)} has {_amount(rng, 2, 3)} {rng.choice(ITEMS)}"
     return f"{start}. A friend has {other} {compare}. How many together?"
 
