@@ -9,9 +9,8 @@ from pathlib import Path
 
 from rzero import domains
 from rzero.config import Config, load
-from rzero.engines.base import SamplingParams
 from rzero.errors import ConfigError, RunDirectoryError
-from rzero.evolve.context import Parts
+from rzero.evolve.context import Parts, sampling
 from rzero.evolve.engine import open_engine
 from rzero.evolve.plan import find_model
 from rzero.evolve.voting import VotedQuestion, vote_on
@@ -83,15 +82,7 @@ def source(name: str, *, preset: str, iteration: int | None) -> tuple[Config, Pa
 def _write(parts: Parts, challenger: Path, number: int, seed: int) -> tuple[list[str], int]:
     """Questions of the Challenger, and how many completions held none."""
     options, prompt = parts.config.generate, parts.domain.challenger_prompt()
-    params = SamplingParams(
-        n=number,
-        max_new_tokens=parts.config.challenger.max_new_tokens,
-        temperature=options.temperature,
-        top_p=options.top_p,
-        top_k=options.top_k,
-        stop=prompt.stop,
-        seed=seed,
-    )
+    params = sampling(options, n=number, max_new_tokens=parts.config.challenger.max_new_tokens, seed=seed)
     _, groups = parts.sample(parts.engine.sampler(challenger), [prompt], params)
     parsed = [parts.domain.parse_question(prompt.prefill + completion.text).text for completion in groups[0]]
     questions = [text for text in parsed if text is not None]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rzero.config import Config
+from rzero.config import Config, GenerateConfig, SamplingConfig
 from rzero.domains.base import Domain
 from rzero.engines.base import Sampler, SamplingParams
 from rzero.evolve.engine import Engine
@@ -15,6 +15,18 @@ from rzero.runs.console import Console
 from rzero.runs.store import PhaseDirectory, RunDirectory
 from rzero.seeds import derive_seed
 from rzero.types import Completion, FinishReason, Phase, Prompt
+
+
+def sampling(options: SamplingConfig | GenerateConfig, *, n: int, max_new_tokens: int, seed: int) -> SamplingParams:
+    """How the options of a section say to draw ``n`` completions of each prompt."""
+    return SamplingParams(
+        n=n,
+        max_new_tokens=max_new_tokens,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        top_k=options.top_k,
+        seed=seed,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +49,14 @@ class Parts:
     ) -> tuple[list[Sequence[int]], list[list[Completion]]]:
         """Render and sample: token ids of the prompts, and ``params.n`` completions for each.
 
+        Prompts that are sampled together stop alike, at the strings of the first.
+
         A question so long that its prompt leaves no room in the model's context is data, not an error: its completions
         are empty and cut off.
         """
         rendered = [self.engine.render(prompt) for prompt in prompts]
         fits = [index for index, ids in enumerate(rendered) if len(ids) < self.engine.max_context]
+        params = replace(params, stop=prompts[0].stop if prompts else ())
         sampled = sampler.generate([rendered[index] for index in fits], params, on_progress=on_progress)
         nothing = Completion(token_ids=(), logprobs=(), finish_reason=FinishReason.LENGTH, text="")
         groups = [[nothing] * params.n for _ in prompts]

@@ -20,7 +20,7 @@ from rzero.engines.base import Sampler, SamplingParams
 from rzero.evaluate.metrics import accuracy, mean_accuracy
 from rzero.evaluate.tasks import data_path, load_examples
 from rzero.evolve import lineage
-from rzero.evolve.context import Context
+from rzero.evolve.context import Context, sampling
 from rzero.grading.grader import versions
 from rzero.runs.atomic import write_json
 from rzero.types import Completion, Example, FinishReason, Outcome, Phase, Vote, VoteStatus
@@ -66,14 +66,7 @@ def _evaluate_file(
         **_counts(completions, outcomes),
     }
     if options.num_samples:
-        sampled = SamplingParams(
-            n=options.num_samples,
-            max_new_tokens=options.max_new_tokens,
-            temperature=options.temperature,
-            top_p=options.top_p,
-            top_k=options.top_k,
-            seed=seed,
-        )
+        sampled = sampling(options, n=options.num_samples, max_new_tokens=options.max_new_tokens, seed=seed)
         completions, answers = _answers(context, examples, sampler, sampled, title=f"{title}, sampled")
         outcomes = _grade(context, answers, golds)
         for row, group in zip(rows, _zip(completions, answers, outcomes), strict=True):
@@ -88,7 +81,6 @@ def _answers(
 ) -> tuple[list[list[Completion]], list[list[str | None]]]:
     """Completions and extracted answers, both [questions][n]."""
     prompts = [context.domain.solver_prompt(example.question) for example in examples]
-    params = SamplingParams(**{**asdict(params), "stop": prompts[0].stop})
     with context.console.progress(title, len(examples) * params.n) as advance:
         _, completions = context.sample(sampler, prompts, params, on_progress=advance)
     answers = [

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from rzero.engines.base import SamplingParams
 from rzero.evolve import lineage
-from rzero.evolve.context import Context
+from rzero.evolve.context import Context, sampling
 from rzero.evolve.parts import in_parts
 from rzero.runs.atomic import write_json
 from rzero.types import FinishReason, Phase
@@ -23,23 +22,19 @@ def generate_questions(context: Context, iteration: int) -> None:
     """Write ``questions.jsonl`` (id, question) and ``statistics.json``."""
     options = context.config.generate
     prompt = context.domain.challenger_prompt()
-    prompt_ids = context.engine.render(prompt)
 
     def sample(part: int, indices: range) -> list[dict[str, Any]]:
-        params = SamplingParams(
+        params = sampling(
+            options,
             n=len(indices),
             max_new_tokens=context.config.challenger.max_new_tokens,
-            temperature=options.temperature,
-            top_p=options.top_p,
-            top_k=options.top_k,
-            stop=prompt.stop,
             seed=context.seed(iteration, PHASE, part),
         )
         with context.console.progress(f"{PHASE} part {part}", len(indices)) as advance:
             sampler = context.engine.sampler(lineage.challenger(context, iteration))
-            completions = sampler.generate([prompt_ids], params, on_progress=advance)[0]
+            _, groups = context.sample(sampler, [prompt], params, on_progress=advance)
         rows = []
-        for index, completion in zip(indices, completions, strict=True):
+        for index, completion in zip(indices, groups[0], strict=True):
             parsed = context.domain.parse_question(prompt.prefill + completion.text)
             rows.append(
                 {

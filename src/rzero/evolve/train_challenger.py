@@ -12,9 +12,9 @@ from typing import Any
 
 from rzero.config import ChallengerConfig
 from rzero.curriculum.votes import ill_posed
-from rzero.engines.base import Sampler, SamplingParams
+from rzero.engines.base import Sampler
 from rzero.evolve import lineage
-from rzero.evolve.context import Context
+from rzero.evolve.context import Context, sampling
 from rzero.evolve.training import Batch, groups_of, train
 from rzero.evolve.voting import VotedQuestion, vote_on
 from rzero.plugins import load_object
@@ -45,18 +45,12 @@ def _collect(context: Context, iteration: int, step: int, *, challenger: Sampler
     role = context.config.challenger
     total = role.prompts_per_step * role.group_size
     prompt = context.domain.challenger_prompt()
-    prompt_ids = context.engine.render(prompt)
-    params = SamplingParams(
-        n=total,
-        max_new_tokens=role.max_new_tokens,
-        temperature=role.temperature,
-        top_p=role.top_p,
-        top_k=role.top_k,
-        stop=prompt.stop,
-        seed=context.seed(iteration, PHASE, step, "questions"),
+    params = sampling(
+        role, n=total, max_new_tokens=role.max_new_tokens, seed=context.seed(iteration, PHASE, step, "questions")
     )
     with context.console.progress(f"{PHASE} step {step}: writing questions", total) as advance:
-        completions = challenger.generate([prompt_ids], params, on_progress=advance)[0]
+        prompt_ids, sampled = context.sample(challenger, [prompt], params, on_progress=advance)
+    completions = sampled[0]
     parsed = [context.domain.parse_question(prompt.prefill + completion.text) for completion in completions]
     texts = list(dict.fromkeys(item.text for item in parsed if item.text is not None))
     with context.console.progress(
@@ -67,7 +61,7 @@ def _collect(context: Context, iteration: int, step: int, *, challenger: Sampler
     repetitions = _repetitions(parsed, role, total)
     rewards = [_reward(context, item, voted, repeated) for item, repeated in zip(parsed, repetitions, strict=True)]
     groups = groups_of(
-        [prompt_ids] * role.prompts_per_step,
+        prompt_ids * role.prompts_per_step,
         [completions[start : start + role.group_size] for start in range(0, total, role.group_size)],
         [part.total for part in rewards],
         policy_version=challenger.policy_version,

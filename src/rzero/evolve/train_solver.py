@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from rzero.engines.base import Sampler, SamplingParams
+from rzero.engines.base import Sampler
 from rzero.evolve import lineage
-from rzero.evolve.context import Context
+from rzero.evolve.context import Context, sampling
 from rzero.evolve.training import Batch, groups_of, train
 from rzero.plugins import load_object
 from rzero.rewards.solver import SolverAnswer, SolverReward, agreement
@@ -65,14 +65,8 @@ def choose(curriculum: Sequence[CurriculumItem], step: int, *, per_step: int, se
 def _collect(context: Context, iteration: int, step: int, items: Sequence[CurriculumItem], sampler: Sampler) -> Batch:
     role = context.config.solver
     prompts = [context.domain.solver_prompt(item.question) for item in items]
-    params = SamplingParams(
-        n=role.group_size,
-        max_new_tokens=role.max_new_tokens,
-        temperature=role.temperature,
-        top_p=role.top_p,
-        top_k=role.top_k,
-        stop=prompts[0].stop,
-        seed=context.seed(iteration, PHASE, step),
+    params = sampling(
+        role, n=role.group_size, max_new_tokens=role.max_new_tokens, seed=context.seed(iteration, PHASE, step)
     )
     with context.console.progress(f"{PHASE} step {step}: answering", len(items) * role.group_size) as advance:
         prompt_ids, completions = context.sample(sampler, prompts, params, on_progress=advance)

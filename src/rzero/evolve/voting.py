@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rzero.curriculum.votes import tally
-from rzero.engines.base import Sampler, SamplingParams
-from rzero.evolve.context import Parts
+from rzero.engines.base import Sampler
+from rzero.evolve.context import Parts, sampling
 from rzero.grading.grader import Grader
 from rzero.types import Completion, FinishReason, Outcome, Tally, Vote, VoteStatus
 
@@ -74,15 +74,7 @@ def vote_on(
         return []
     options = parts.config.vote
     prompts = [parts.domain.solver_prompt(question) for question in questions]
-    params = SamplingParams(
-        n=options.num_votes,
-        max_new_tokens=options.max_new_tokens,
-        temperature=options.temperature,
-        top_p=options.top_p,
-        top_k=options.top_k,
-        stop=prompts[0].stop,
-        seed=seed,
-    )
+    params = sampling(options, n=options.num_votes, max_new_tokens=options.max_new_tokens, seed=seed)
     _, groups = parts.sample(sampler, prompts, params, on_progress=on_progress)
     answers = [
         [_answer(parts, prompt.prefill, completion) for completion in group]
