@@ -16,6 +16,13 @@ from rzero import cli, config
 from rzero.runs.atomic import read_json
 
 
+def test_help_and_version() -> None:
+    assert rzero("--version").stdout.startswith("rzero 0.")
+    assert "rzero run" in rzero("--help").stdout
+    assert "--out" in rzero("run", "--help").stdout
+    assert rzero().returncode == 2
+
+
 def rzero(*words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "rzero.cli", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
@@ -85,6 +92,7 @@ def test_more_iterations_go_on_from_where_it_stands(finished: Path, tmp_path: Pa
         (["run", "--modle", "x"], "option modle does not exist"),
         (["run", "--seed"], "option seed has no value"),
         (["run", "--solver.steps", "-1"], "solver.steps='-1'"),
+        (["run", "--solver", "3"], "solver is a section, with the options solver."),
         (["run", "laptop"], "model.path is not given"),
         (["run", "--model", "no/such/model/here"], "model 'no/such/model/here' does not exist"),
         (["run", "--domain", "algebra"], "domain='algebra' is not built in"),
@@ -121,7 +129,7 @@ def test_damaged_models(micro: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
         (endless / name).write_text(json.dumps({key: value for key, value in content.items() if key not in keys}))
     model = read_json(endless / "config.json")
     (endless / "config.json").write_text(json.dumps({**model, "eos_token_id": None}))
-    assert "end" in refused(capsys, "run", "--model", endless, "--out", tmp_path / "out")
+    assert "no end token" in refused(capsys, "run", "--model", endless, "--out", tmp_path / "out")
 
     short = copy_of(micro, tmp_path / "short")
     model = read_json(short / "config.json")
@@ -141,10 +149,28 @@ def test_ask_a_run_and_a_model(finished: Path) -> None:
     assert base.stdout == model.stdout and "true answer: 12" in model.stdout
 
 
+def test_questions_may_look_like_options(capsys: pytest.CaptureFixture[str]) -> None:
+    quick = ["--vote.num_votes", "2", "--engine.threads", "1"]
+    assert cli.main(["ask", "micro", "-5+3", *quick]) == 0
+    assert "true answer: -2" in capsys.readouterr().out
+    assert cli.main(["ask", "micro", *quick, "--", "--5+3", "7\udcff"]) == 0
+    assert capsys.readouterr().out.count("p̂ = ") == 2
+
+
+def test_test_data_may_not_change_under_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "mine.jsonl"
+    data.write_text('{"question": "1+1", "answer": "2", "id": null}\n{"question": "2+1", "answer": 3, "id": null}\n')
+    options = tiny(**{"evaluate.data": data, "solver.steps": 1, "challenger.train": "false"})
+    assert cli.main(["run", "--out", str(tmp_path / "out"), *options]) == 0
+    data.write_text('{"question": "1+2", "answer": "3"}\n')
+    assert "the test data mine changed" in refused(capsys, "run", "--out", tmp_path / "out", *options)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["ask", "micro"], "there is nothing to ask"),
+        (["ask", "micro", " "], "there is nothing to ask"),
         (["ask", "micro", "1+1", "--iteration", "2"], "not a run directory"),
         (["ask", "no/such/thing/here", "1+1"], "does not exist"),
     ],

@@ -52,6 +52,19 @@ def test_a_source_that_is_not_there(name: str, said: str) -> None:
         config.load(name)
 
 
+def test_true_is_no_number_and_a_section_no_value(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.toml"
+    file.write_text("iterations = true\n")
+    with pytest.raises(ConfigError, match="iterations=true cannot be used: it is a number"):
+        config.load(str(file))
+    file.write_text('model = "x"\n')
+    for overrides in ({}, {"model.path": "micro"}):
+        with pytest.raises(
+            ConfigError, match=r"model='x' cannot be used: model is a section, with the options model\.path"
+        ):
+            config.load(str(file), overrides)
+
+
 def test_broken_toml_names_the_line(tmp_path: Path) -> None:
     file = tmp_path / "broken.toml"
     file.write_text("seed = 1\nsolver = [\n")

@@ -9,109 +9,143 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rzero import __version__
 from rzero import config as options
 from rzero.errors import ConfigError, RzeroError
 
 DEFAULT_PRESET = "micro"
-COMMANDS = ("run", "status", "config", "ask")
-OWN_FLAGS = ("--help", "--json")
+USAGE = """usage: rzero COMMAND ...
+
+R-Zero: a Challenger and a Solver from one base language model teach each other, with no data.
+
+  rzero run [PRESET|FILE.toml] [--model M] [--out DIR]   run R-Zero, or go on with a run
+  rzero status DIR                                       say where a run stands
+  rzero config [PRESET|FILE.toml]                        show the resolved options, each with its meaning
+  rzero ask DIR|MODEL [QUESTION ...]                     put questions to a checkpoint, with votes
+  rzero --version
+
+Presets: {presets} (default: {default}). `rzero COMMAND --help` says more of each.
+Any option of a run may follow as --section.option value."""
+OWN_FLAGS = ("-h", "--help", "--json")
 OWN_OPTIONS = ("--model", "--out", "--write", "--iteration", "--preset")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that knows no p̂ shows a question mark
     try:
         return _dispatch(list(sys.argv[1:] if arguments is None else arguments))
     except RzeroError as error:
         print(f"rzero: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:
+        return 0
+    except OSError as error:  # whatever the operating system refuses that no part of rzero foresaw
+        place = f"{error.filename}: " if error.filename else ""
+        reason = error.strerror or str(error)
+        print(f"rzero: {place}{reason}; check the path, its permissions and the disk", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("rzero: interrupted; run the same command again to go on", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        return 0
 
 
 def _dispatch(arguments: list[str]) -> int:
-    parser = _parser()
-    if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
-        near = difflib.get_close_matches(arguments[0], COMMANDS, 1)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE.format(presets=", ".join(options.presets()), default=DEFAULT_PRESET))
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        print(f"rzero {__version__}")
+        return 0
+    command, *words = arguments
+    if command not in COMMANDS:
+        near = difflib.get_close_matches(command, COMMANDS, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"commands: {', '.join(COMMANDS)}"
-        raise ConfigError(f"command {arguments[0]!r} does not exist; {hint}")
-    own, overrides = _split(arguments)
-    known = parser.parse_args(own)
-    if known.command == "run":
-        return _run(known, overrides)
-    if known.command == "config":
-        return _config(known, overrides)
-    if known.command == "ask":
-        return _ask(known, overrides)
-    if overrides:
-        raise ConfigError(f"`rzero status` takes a run directory alone, not --{next(iter(overrides))}")
-    return _status(Path(known.directory))
+        raise ConfigError(f"command {command!r} does not exist; {hint}")
+    parser, run = COMMANDS[command]
+    own, positional, overrides = _split(words)
+    return run(parser().parse_args([*own, "--", *positional] if positional else own), overrides)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="rzero",
-        description="R-Zero: a Challenger and a Solver from one base model teach each other, with no data.",
-        allow_abbrev=False,
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    text = "preset (" + ", ".join(options.presets()) + f") or TOML file; default {DEFAULT_PRESET}"
+def _new_parser(command: str, description: str) -> argparse.ArgumentParser:
     more = "Any option may follow as --section.option value; `rzero config` lists them with their meanings."
+    return argparse.ArgumentParser(prog=f"rzero {command}", description=description, epilog=more, allow_abbrev=False)
 
-    run = commands.add_parser("run", help="run R-Zero, or go on with a run", epilog=more, allow_abbrev=False)
-    run.add_argument("source", nargs="?", default=DEFAULT_PRESET, metavar="PRESET|FILE.toml", help=text)
-    run.add_argument("--model", help="Hugging Face directory, GGUF file or hub id (same as --model.path)")
-    run.add_argument("--out", default="runs/rzero", metavar="DIR", help="run directory (default: %(default)s)")
 
-    show = commands.add_parser("config", help="show the resolved options", epilog=more, allow_abbrev=False)
-    show.add_argument("source", nargs="?", default=DEFAULT_PRESET, metavar="PRESET|FILE.toml", help=text)
-    show.add_argument("--model", help="same as --model.path")
-    show.add_argument("--json", action="store_true", help="print JSON instead of a list")
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    text = "preset (" + ", ".join(options.presets()) + f") or TOML file; default {DEFAULT_PRESET}"
+    parser.add_argument("source", nargs="?", default=DEFAULT_PRESET, metavar="PRESET|FILE.toml", help=text)
+    parser.add_argument("--model", help="Hugging Face directory, GGUF file or hub id (same as --model.path)")
 
-    status = commands.add_parser("status", help="say where a run stands", allow_abbrev=False)
-    status.add_argument("directory", metavar="DIR", help="run directory")
 
-    ask = commands.add_parser("ask", help="put questions to a checkpoint, with votes", epilog=more, allow_abbrev=False)
-    ask.add_argument("source", metavar="DIR|MODEL", help="run directory, or a model as in --model")
-    ask.add_argument("questions", nargs="*", metavar="QUESTION", help="questions for the Solver")
-    ask.add_argument("--write", type=int, default=0, metavar="N", help="let the Challenger write N questions")
-    ask.add_argument("--iteration", type=int, metavar="N", help="of a run: its checkpoints after iteration N")
-    ask.add_argument("--preset", default=DEFAULT_PRESET, help="of a model: whose options (default: %(default)s)")
+def _run_parser() -> argparse.ArgumentParser:
+    parser = _new_parser("run", "Run R-Zero, or go on with a run.")
+    _add_source(parser)
+    parser.add_argument("--out", default="runs/rzero", metavar="DIR", help="run directory (default: %(default)s)")
     return parser
 
 
-def _split(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The command's own words, and the run's options: ``--section.option value`` or ``--section.option=value``.
+def _config_parser() -> argparse.ArgumentParser:
+    parser = _new_parser("config", "Show the resolved options.")
+    _add_source(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a list")
+    return parser
 
-    They are told apart before argparse sees them, which would take an option's value for a positional argument.
+
+def _status_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="rzero status", description="Say where a run stands.", allow_abbrev=False)
+    parser.add_argument("directory", metavar="DIR", help="run directory")
+    return parser
+
+
+def _ask_parser() -> argparse.ArgumentParser:
+    parser = _new_parser("ask", "Put questions to a checkpoint, with votes.")
+    parser.add_argument("source", metavar="DIR|MODEL", help="run directory, or a model as in --model")
+    parser.add_argument("questions", nargs="*", metavar="QUESTION", help="questions for the Solver")
+    parser.add_argument("--write", type=int, default=0, metavar="N", help="let the Challenger write N questions")
+    parser.add_argument("--iteration", type=int, metavar="N", help="of a run: its checkpoints after iteration N")
+    parser.add_argument("--preset", default=DEFAULT_PRESET, help="of a model: whose options (default: %(default)s)")
+    return parser
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], list[str], dict[str, str]]:
+    """The command's own options, its positional words, and the run's options (``--name value`` or ``--name=value``).
+
+    They are told apart before argparse sees them, which would take the value of an option that it does not know for a
+    positional word, and a question such as ``-5+3`` for an option. Behind ``--`` everything is positional.
     """
     own: list[str] = []
+    positional: list[str] = []
     overrides: dict[str, str] = {}
     words = iter(arguments)
     for word in words:
-        name, separator, value = word.partition("=")
-        if not word.startswith("--") or name in OWN_FLAGS or (name in OWN_OPTIONS and separator):
+        if word == "--":
+            positional += words
+        elif word in OWN_FLAGS:
             own.append(word)
-            continue
-        if not separator:
-            following = next(words, None)
-            if following is None:
-                raise ConfigError(f"option {name[2:]} has no value; write {name} VALUE")
-            value = following
-        if name in OWN_OPTIONS:
-            own += [name, value]
+        elif not word.startswith("--"):
+            positional.append(word)
         else:
-            overrides[name[2:]] = value
-    return own, overrides
+            name, separator, value = word.partition("=")
+            if not separator:
+                following = next(words, None)
+                if following is None:
+                    raise ConfigError(f"option {name[2:]} has no value; write {name} VALUE")
+                value = following
+            if name in OWN_OPTIONS:
+                own.append(f"{name}={value}")
+            else:
+                overrides[name[2:]] = value
+    return own, positional, overrides
 
 
 def _resolve(known: argparse.Namespace, overrides: dict[str, str]) -> options.Config:
@@ -147,23 +181,36 @@ def _config(known: argparse.Namespace, overrides: dict[str, str]) -> int:
 
 
 def _ask(known: argparse.Namespace, overrides: dict[str, str]) -> int:
-    if not known.questions and known.write < 1:
+    questions = [question for question in known.questions if question.strip()]
+    if not questions and known.write < 1:
         raise ConfigError("there is nothing to ask; give a question in quotes, or --write N for the Challenger's own")
     from rzero.evolve.ask import ask, source
 
     config, solver, challenger = source(known.source, preset=known.preset, iteration=known.iteration)
     config = options.change(config, overrides)
-    for line in ask(config, solver=solver, challenger=challenger, questions=known.questions, write=known.write):
+    for line in ask(config, solver=solver, challenger=challenger, questions=questions, write=known.write):
         print(line)
     return 0
 
 
-def _status(directory: Path) -> int:
+def _status(known: argparse.Namespace, overrides: dict[str, str]) -> int:
+    if overrides:
+        raise ConfigError(f"`rzero status` takes a run directory alone, not --{next(iter(overrides))}")
     from rzero.evolve.status import describe
 
-    for line in describe(directory):
+    for line in describe(Path(known.directory)):
         print(line)
     return 0
+
+
+COMMANDS: dict[
+    str, tuple[Callable[[], argparse.ArgumentParser], Callable[[argparse.Namespace, dict[str, str]], int]]
+] = {
+    "run": (_run_parser, _run),
+    "status": (_status_parser, _status),
+    "config": (_config_parser, _config),
+    "ask": (_ask_parser, _ask),
+}
 
 
 if __name__ == "__main__":

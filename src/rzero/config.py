@@ -22,6 +22,15 @@ from rzero.errors import ConfigError
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _true_is_no_number(cls, values: Any) -> Any:
+        for name, value in values.items() if isinstance(values, dict) else ():
+            field = cls.model_fields.get(name)
+            if isinstance(value, bool) and field is not None and field.annotation in (int, float):
+                raise ValueError(f"{name}={str(value).lower()} cannot be used: it is a number; {field.description}")
+        return values
+
 
 class ModelConfig(_Section):
     """The one base model that both roles start from."""
@@ -319,6 +328,8 @@ def _read_toml(source: str) -> dict[str, Any]:
         raise ConfigError(f"preset or file {source!r} does not exist; {hint}")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}; correct its permissions") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}; correct that line") from None
 
@@ -328,7 +339,7 @@ def _set(values: dict[str, Any], name: str, value: Any) -> None:
     for section in sections:
         inner = values.setdefault(section, {})
         if not isinstance(inner, dict):
-            raise _unknown(name)
+            raise _no_section(section, inner)
         values = inner
     values[leaf] = _split(name, value)
 
@@ -346,10 +357,20 @@ def _explain(problem: Any) -> str:
         return str(_unknown(name))
     if problem["type"] == "value_error":
         return str(problem["ctx"]["error"])
+    if problem["type"] == "model_type":
+        return str(_no_section(name, problem["input"]))
     meaning = next((option.meaning for option in options() if option.name == name), "")
     return (
         f"{name}={problem['input']!r} cannot be used: {problem['msg'][0].lower()}{problem['msg'][1:]}. It is: {meaning}"
     )
+
+
+def _no_section(name: str, value: Any) -> ConfigError:
+    """A single value where a section is meant, or a section where an option is meant."""
+    inner = [option.name for option in options() if option.name.startswith(f"{name}.")]
+    if not inner:
+        return ConfigError(f"{name} is no section of options; see `rzero config` for all options")
+    return ConfigError(f"{name}={value!r} cannot be used: {name} is a section, with the options {', '.join(inner)}")
 
 
 def _unknown(name: str) -> ConfigError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from typing import Any
 
 from rzero.errors import ConfigError
@@ -17,7 +18,7 @@ def load_object(reference: str, *, option: str) -> Any:
     module_name, _, attribute = reference.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except (ImportError, ValueError, TypeError) as error:
         raise ConfigError(
             f"{option}={reference!r}: module {module_name!r} cannot be imported ({error}); "
             "it must be installed or lie in a directory on PYTHONPATH"
@@ -28,3 +29,15 @@ def load_object(reference: str, *, option: str) -> Any:
         raise ConfigError(
             f"{option}={reference!r}: module {module_name!r} has no {attribute!r}; check the name behind the colon"
         ) from None
+
+
+def call_reward(reference: str, item: Any, *, option: str) -> float:
+    """What a user's own reward function says of ``item``. Raises ConfigError if that is no finite number."""
+    value = load_object(reference, option=option)(item)
+    try:
+        reward = float(value)
+    except (TypeError, ValueError):
+        reward = math.nan
+    if not math.isfinite(reward):
+        raise ConfigError(f"{option}={reference!r} returned {value!r}, which is no finite number; correct the function")
+    return reward

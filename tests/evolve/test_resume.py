@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from conftest import TINY
+from rzero.config import Config
 from rzero.runs.state import State
+from rzero.runs.store import RunDirectory
 from rzero.types import Phase
 
 HERE = Path(__file__).parent
@@ -43,6 +45,25 @@ ARTEFACTS = [
         f"{iteration}/evaluate/samples_arithmetic_test.jsonl",
     )
 ]
+
+
+def test_what_a_kill_may_leave_behind(tmp_path: Path, tiny_config: Config) -> None:
+    """Half-written files inside half-written directories, a run that hardly began, saves of a finished phase."""
+
+    def take_up() -> RunDirectory:
+        with RunDirectory.open(tmp_path, tiny_config, model_fingerprint="f", base=Path("b"), data={}) as run:
+            return run
+
+    (tmp_path / ".tmp-run.json").write_text("{")
+    run = take_up()
+    half = run.phase(1, Phase.TRAIN_SOLVER).step(1).with_name(".tmp-step_0001")
+    half.mkdir(parents=True)
+    (half / ".tmp-rollouts.jsonl").write_text("{")
+    assert take_up() and not half.exists()
+    run.state.complete(1, Phase.TRAIN_SOLVER)
+    saved = run.phase(1, Phase.TRAIN_SOLVER).resumable(2)
+    saved.mkdir(parents=True)
+    assert take_up() and not saved.exists()
 
 
 def start(out: Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rzero.domains.base import Oracle
-from rzero.domains.tags import CLOSE, OPEN, parse_tagged
-from rzero.grading.extract import last_boxed
+from rzero.domains.boxed import TaggedAndBoxed
+from rzero.domains.tags import CLOSE, OPEN
 from rzero.types import Message, ParsedQuestion, Prompt
 
 CHALLENGER_SYSTEM = (
@@ -34,7 +34,7 @@ EXAMPLES = (
 
 
 @dataclass(frozen=True)
-class GradeSchool:
+class GradeSchool(TaggedAndBoxed):
     """Word problems with a number as answer."""
 
     name: str = "grade_school"
@@ -56,16 +56,12 @@ class GradeSchool:
 
     def parse_question(self, completion: str) -> ParsedQuestion:
         """The last block between question tags, unless it repeats an example of the prompt."""
-        parsed = parse_tagged(completion)
+        parsed = super().parse_question(completion)
         if parsed.text is None:
             return parsed
         if any(parsed.text.casefold() == question.casefold() for question, _ in EXAMPLES):
             return ParsedQuestion(text=None, problem="copy of an example")
         return parsed
-
-    def extract_answer(self, completion: str) -> str | None:
-        """The last balanced box."""
-        return last_boxed(completion)
 
 
 grade_school = GradeSchool()

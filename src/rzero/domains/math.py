@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rzero.domains.base import Oracle
-from rzero.domains.tags import CLOSE, OPEN, parse_tagged
-from rzero.grading.extract import last_boxed
-from rzero.types import Message, ParsedQuestion, Prompt
+from rzero.domains.boxed import TaggedAndBoxed
+from rzero.domains.tags import CLOSE, OPEN
+from rzero.types import Message, Prompt
 
 CHALLENGER_SYSTEM = (
     "You invent problems for a mathematics competition. A good problem is new, needs several steps of real thought, "
@@ -25,7 +25,7 @@ SOLVER_SYSTEM = "Work through the problem step by step. Finish with the final an
 
 
 @dataclass(frozen=True)
-class Math:
+class Math(TaggedAndBoxed):
     """Problems whose answer is a number or an expression in a box."""
 
     name: str = "math"
@@ -38,14 +38,6 @@ class Math:
     def solver_prompt(self, question: str) -> Prompt:
         """Asks for step-by-step work that ends in a boxed answer."""
         return Prompt(messages=(Message("system", SOLVER_SYSTEM), Message("user", question)))
-
-    def parse_question(self, completion: str) -> ParsedQuestion:
-        """The last block between question tags."""
-        return parse_tagged(completion)
-
-    def extract_answer(self, completion: str) -> str | None:
-        """The last balanced box."""
-        return last_boxed(completion)
 
 
 math = Math()

@@ -6,6 +6,8 @@ checks the boxed answer that it also asks for; rzero asks the Challenger for the
 
 from __future__ import annotations
 
+import unicodedata
+
 from rzero.types import ParsedQuestion
 
 OPEN, CLOSE = "<question>", "</question>"
@@ -33,6 +35,6 @@ def parse_tagged(completion: str) -> ParsedQuestion:
         return ParsedQuestion(text=None, problem="empty question")
     if len(text) > MAX_CHARACTERS:
         return ParsedQuestion(text=None, problem="question too long")
-    if any(ord(character) < 32 and character not in "\n\t" for character in text):
+    if any(unicodedata.category(character) in ("Cc", "Cs") and character not in "\n\t" for character in text):
         return ParsedQuestion(text=None, problem="control characters")
     return ParsedQuestion(text=text)

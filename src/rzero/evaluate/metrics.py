@@ -46,7 +46,10 @@ def wilson(successes: int, total: int, *, z: float = 1.959964) -> tuple[float, f
     """
     if total <= 0 or not 0 <= successes <= total:
         raise ValueError(f"a share needs 0 <= successes <= total and total > 0: {successes} of {total}")
-    share = successes / total
+    return _wilson(successes / total, total, z)
+
+
+def _wilson(share: float, total: int, z: float) -> tuple[float, float]:
     centre = share + z * z / (2 * total)
     half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
     scale = 1 + z * z / total
@@ -60,11 +63,15 @@ def mean_accuracy(shares: Sequence[float], *, z: float = 1.959964) -> tuple[floa
     The samples of one question depend on each other, so the interval comes from the spread between questions.
     Raises ValueError if there are no questions.
 
-    >>> mean_accuracy([1.0, 0.0, 0.5, 0.5])
-    (0.5, 0.0999196478750402, 0.9000803521249598)
+    >>> [round(value, 4) for value in mean_accuracy([1.0, 0.0, 0.5, 0.5])]
+    [0.5, 0.0999, 0.9001]
     """
     if not shares:
         raise ValueError("the mean accuracy of no questions is not defined")
     mean = fmean(shares)
-    half = z * stdev(shares) / math.sqrt(len(shares)) if len(shares) > 1 else 1.0
+    spread = stdev(shares) if len(shares) > 1 else 0.0
+    if spread == 0.0:
+        # Equal shares, all right or all wrong above all, are no proof that further questions would be equal too.
+        return (mean, *_wilson(mean, len(shares), z))
+    half = z * spread / math.sqrt(len(shares))
     return mean, max(0.0, mean - half), min(1.0, mean + half)

@@ -61,4 +61,6 @@ def _parse(path: Path, number: int, line: str) -> Example:
         raise DataError(f"{path}:{number} has no question; a row needs question and answer, both texts")
     if isinstance(gold, bool) or not isinstance(gold, str | int | float) or not str(gold).strip():
         raise DataError(f"{path}:{number} has no gold answer; a row needs question and answer, both texts")
-    return Example(id=str(row.get("id", f"{path.stem}-{number}")), question=question, gold=str(gold))
+    return Example(
+        id=str(f"{path.stem}-{number}" if row.get("id") is None else row["id"]), question=question, gold=str(gold)
+    )

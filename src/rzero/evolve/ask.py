@@ -12,6 +12,7 @@ from rzero.config import Config, load
 from rzero.errors import ConfigError, RunDirectoryError
 from rzero.evolve.context import Parts, sampling
 from rzero.evolve.engine import open_engine
+from rzero.evolve.lineage import Lineage
 from rzero.evolve.plan import find_model
 from rzero.evolve.voting import VotedQuestion, vote_on
 from rzero.grading.grader import Grader
@@ -27,26 +28,16 @@ def from_run(root: Path, iteration: int | None) -> tuple[Config, Path, Path]:
     """A run's options, Solver and Challenger after ``iteration`` (None: the latest finished one; 0: the base)."""
     config = RunDirectory.recorded_config(root)
     run = RunDirectory(root)
-    finished = [number for number, phase in run.state.completed if phase is Phase.TRAIN_SOLVER]
-    chosen = (finished or [0])[-1] if iteration is None else iteration
-    if chosen == 0:
-        base = find_model(config)
-        return config, base, base
+    lineage = Lineage(config=config, run=run, base=run.base)
+    finished = [0, *(number for number, phase in run.state.completed if phase is Phase.TRAIN_SOLVER)]
+    chosen = finished[-1] if iteration is None else iteration
     if chosen not in finished:
-        raise RunDirectoryError(
-            f"{root} has no finished Solver of iteration {chosen}; it has {finished or 'none'}, and 0"
-        )
-    # Without Challenger RL there is no Challenger of its own; the earlier one that it stands for may be the base model.
-    challengers = [run.phase(number, Phase.TRAIN_CHALLENGER).checkpoint for number in range(chosen, 0, -1)]
-    challenger = next((path for path in challengers if path.is_dir()), None) or find_model(config)
-    return config, run.phase(chosen, Phase.TRAIN_SOLVER).checkpoint, challenger
+        raise RunDirectoryError(f"{root} has no finished Solver of iteration {chosen}; it has those of {finished}")
+    return config, lineage.solver(chosen), lineage.challenger(chosen)
 
 
-def ask(
-    config: Config, *, solver: Path, challenger: Path, questions: Sequence[str], write: int = 0, seed: int | None = None
-) -> Iterator[str]:
+def ask(config: Config, *, solver: Path, challenger: Path, questions: Sequence[str], write: int = 0) -> Iterator[str]:
     """Lines for the terminal: the given questions and ``write`` new ones of the Challenger, each with its votes."""
-    seed = config.seed if seed is None else seed
     with Grader(timeout_s=config.grading.timeout_s, workers=config.grading.workers) as grader:
         parts = Parts(
             config=config,
@@ -57,13 +48,13 @@ def ask(
         )
         asked = list(questions)
         if write:
-            written, malformed = _write(parts, challenger, write, derive_seed(seed, "ask", "questions"))
+            written, malformed = _write(parts, challenger, write, derive_seed(config.seed, "ask", "questions"))
             asked += written
             if malformed:
                 yield f"({malformed} of {write} completions of the Challenger held no question)\n"
         sampler = parts.engine.sampler(solver)
         for voted, question in zip(
-            vote_on(parts, asked, sampler=sampler, seed=derive_seed(seed, "ask", "votes")), asked, strict=True
+            vote_on(parts, asked, sampler=sampler, seed=derive_seed(config.seed, "ask", "votes")), asked, strict=True
         ):
             yield from _show(parts, question, voted)
 

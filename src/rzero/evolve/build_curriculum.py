@@ -46,6 +46,8 @@ def _advice(context: Context, iteration: int, statistics: Statistics) -> str:
     }
     if statistics.num_questions == 0:
         hint = "the Challenger wrote no well-formed question: raise challenger.max_new_tokens or generate.num_questions"
+    elif not any(rejected.values()):
+        hint = "raise generate.num_questions or lower curriculum.min_questions"
     else:
         hint = advice[max(rejected, key=lambda reason: rejected[reason])]
     return (

@@ -10,6 +10,7 @@ from rzero.config import Config, GenerateConfig, SamplingConfig
 from rzero.domains.base import Domain
 from rzero.engines.base import Sampler, SamplingParams
 from rzero.evolve.engine import Engine
+from rzero.evolve.lineage import Lineage
 from rzero.grading.grader import Grader
 from rzero.runs.console import Console
 from rzero.runs.store import PhaseDirectory, RunDirectory
@@ -71,6 +72,11 @@ class Context(Parts):
 
     run: RunDirectory
     base: Path
+
+    @property
+    def lineage(self) -> Lineage:
+        """Which checkpoint is whose."""
+        return Lineage(config=self.config, run=self.run, base=self.base)
 
     def directory(self, iteration: int, phase: Phase) -> PhaseDirectory:
         """The files of a phase."""

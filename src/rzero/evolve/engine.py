@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -34,6 +34,11 @@ class Engine(Protocol):
     @property
     def max_context(self) -> int:
         """Most tokens of a prompt and its completion together."""
+        ...
+
+    @property
+    def machine(self) -> Mapping[str, str]:
+        """What the options that are ``auto`` came to."""
         ...
 
     def render(self, prompt: Prompt) -> Sequence[int]:
@@ -73,11 +78,21 @@ class EmbeddedEngine:
         model = self._open_frozen(base)
         self._renderer = model.renderer
         self._max_context = model.max_context
+        self._machine = {
+            "device": model.device.type,
+            "dtype": str(model.dtype).removeprefix("torch."),
+            "threads": str(torch.get_num_threads()),
+        }
 
     @property
     def max_context(self) -> int:
         """Most tokens of a prompt and its completion together."""
         return self._max_context
+
+    @property
+    def machine(self) -> Mapping[str, str]:
+        """What the options that are ``auto`` came to."""
+        return self._machine
 
     def render(self, prompt: Prompt) -> Sequence[int]:
         """The model's input for a prompt, as token ids."""

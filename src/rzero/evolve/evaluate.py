@@ -7,7 +7,6 @@ times; here mean@k is over k sampled answers.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,7 +18,6 @@ from rzero.curriculum.votes import tally
 from rzero.engines.base import Sampler, SamplingParams
 from rzero.evaluate.metrics import accuracy, mean_accuracy
 from rzero.evaluate.tasks import data_path, load_examples
-from rzero.evolve import lineage
 from rzero.evolve.context import Context, sampling
 from rzero.grading.grader import versions
 from rzero.runs.atomic import write_json
@@ -34,7 +32,7 @@ def evaluate(context: Context, iteration: int) -> None:
     directory = context.directory(iteration, PHASE)
     results: dict[str, Any] = {}
     if options.data:
-        sampler = context.engine.sampler(lineage.solver(context, iteration))
+        sampler = context.engine.sampler(context.lineage.solver(iteration))
         for name in options.data:
             path = data_path(name)
             results[path.stem], rows = _evaluate_file(context, path, sampler, iteration)
@@ -61,7 +59,6 @@ def _evaluate_file(
     ]
     result = {
         "num_questions": len(examples),
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "greedy": asdict(accuracy(sum(row[0] is Outcome.RIGHT for row in outcomes), len(examples))),
         **_counts(completions, outcomes),
     }
@@ -73,6 +70,7 @@ def _evaluate_file(
             row["samples"] = [_row(*fields) for fields in group]
         majorities = context.grader.grade_many(list(zip(_majorities(context, answers), golds, strict=True)))
         result |= _sampled(options.num_samples, outcomes, majorities)
+        result["sampled"] = _counts(completions, outcomes)
     return result, rows
 
 

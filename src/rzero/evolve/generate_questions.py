@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from rzero.evolve import lineage
 from rzero.evolve.context import Context, sampling
 from rzero.evolve.parts import in_parts
 from rzero.runs.atomic import write_json
@@ -31,7 +30,7 @@ def generate_questions(context: Context, iteration: int) -> None:
             seed=context.seed(iteration, PHASE, part),
         )
         with context.console.progress(f"{PHASE} part {part}", len(indices)) as advance:
-            sampler = context.engine.sampler(lineage.challenger(context, iteration))
+            sampler = context.engine.sampler(context.lineage.challenger(iteration))
             _, groups = context.sample(sampler, [prompt], params, on_progress=advance)
         rows = []
         for index, completion in zip(indices, groups[0], strict=True):

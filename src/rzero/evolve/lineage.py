@@ -6,45 +6,51 @@ Iteration 0 is the base model. By default each role starts from its own previous
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from rzero.evolve.context import Context
+from rzero.config import Config
+from rzero.runs.store import RunDirectory
 from rzero.types import Phase
 
 
-def challenger_start(context: Context, iteration: int) -> Path:
-    """The Challenger that iteration ``iteration`` (from 1) trains."""
-    start_from = context.config.challenger.start_from
-    if iteration == 1 or start_from == "base":
-        return context.base
-    if start_from == "solver":
-        return solver(context, iteration - 1)
-    return challenger(context, iteration - 1)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """The checkpoints of one run, told from its options. Iterations count from 1; 0 is the base model."""
 
+    config: Config
+    run: RunDirectory
+    base: Path
 
-def challenger(context: Context, iteration: int) -> Path:
-    """The Challenger at the end of an iteration: the trained one, or without Challenger RL the one it started from."""
-    if iteration == 0:
-        return context.base
-    if not context.config.challenger.train:
-        return challenger_start(context, iteration)
-    return context.directory(iteration, Phase.TRAIN_CHALLENGER).checkpoint
+    def challenger_start(self, iteration: int) -> Path:
+        """The Challenger that an iteration trains."""
+        start_from = self.config.challenger.start_from
+        if iteration == 1 or start_from == "base":
+            return self.base
+        if start_from == "solver":
+            return self.solver(iteration - 1)
+        return self.challenger(iteration - 1)
 
+    def challenger(self, iteration: int) -> Path:
+        """The Challenger at the end of an iteration: the trained one, or without Challenger RL that of its start."""
+        if iteration == 0:
+            return self.base
+        if not self.config.challenger.train:
+            return self.challenger_start(iteration)
+        return self.run.phase(iteration, Phase.TRAIN_CHALLENGER).checkpoint
 
-def solver_start(context: Context, iteration: int) -> Path:
-    """The Solver that iteration ``iteration`` (from 1) trains; it is the one that votes in that iteration."""
-    if context.config.solver.start_from == "base":
-        return context.base
-    return solver(context, iteration - 1)
+    def solver_start(self, iteration: int) -> Path:
+        """The Solver that an iteration trains; it is the one that votes in that iteration."""
+        if self.config.solver.start_from == "base":
+            return self.base
+        return self.solver(iteration - 1)
 
+    def solver(self, iteration: int) -> Path:
+        """The Solver at the end of an iteration."""
+        if iteration == 0:
+            return self.base
+        return self.run.phase(iteration, Phase.TRAIN_SOLVER).checkpoint
 
-def solver(context: Context, iteration: int) -> Path:
-    """The Solver at the end of an iteration."""
-    if iteration == 0:
-        return context.base
-    return context.directory(iteration, Phase.TRAIN_SOLVER).checkpoint
-
-
-def reference(context: Context, phase_start: Path) -> Path:
-    """The frozen reference of the KL term."""
-    return context.base if context.config.grpo.kl_reference == "base" else phase_start
+    def reference(self, phase_start: Path) -> Path:
+        """The frozen reference of the KL term."""
+        return self.base if self.config.grpo.kl_reference == "base" else phase_start

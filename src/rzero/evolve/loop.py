@@ -15,7 +15,7 @@ from rzero import domains
 from rzero.analysis import labels
 from rzero.config import Config
 from rzero.errors import ConfigError
-from rzero.evolve import lineage, plan, summary
+from rzero.evolve import plan, summary
 from rzero.evolve.build_curriculum import build_curriculum
 from rzero.evolve.context import Context
 from rzero.evolve.engine import open_engine
@@ -65,26 +65,24 @@ def run(config: Config, out: str | Path) -> RunResult:
     if not config.model.path:
         raise ConfigError("model.path is not given; name a model directory, a GGUF file or a hub id with --model")
     domain = domains.load(config.domain)
-    plan.check_options(config)
+    data = plan.check_options(config)
     RunDirectory.check(out, config)
     base = plan.find_model(config)
     print_sizes = Console(config.progress).note
     for line in plan.sizes(config, base):
         print_sizes(line)
     with (
-        RunDirectory.open(out, config, model_fingerprint=fingerprint(base), base=base) as directory,
+        RunDirectory.open(out, config, model_fingerprint=fingerprint(base), base=base, data=data) as directory,
         Grader(timeout_s=config.grading.timeout_s, workers=config.grading.workers) as grader,
     ):
+        console = Console(config.progress, log=directory.log_path)
+        engine = open_engine(config, base)
+        for change in directory.machine_changes(engine.machine):
+            console.note(f"warning: {change} since the run began; from here on results are rounded differently")
         rebuild_metrics(directory)
         return evolve(
             Context(
-                config=config,
-                run=directory,
-                base=base,
-                domain=domain,
-                grader=grader,
-                engine=open_engine(config, base),
-                console=Console(config.progress, log=directory.log_path),
+                config=config, run=directory, base=base, domain=domain, grader=grader, engine=engine, console=console
             )
         )
 
@@ -105,8 +103,8 @@ def evolve(context: Context) -> RunResult:
             context.console.table(summary.table(summaries))
     return RunResult(
         directory=context.run.root,
-        solver=lineage.solver(context, config.iterations),
-        challenger=lineage.challenger(context, config.iterations),
+        solver=context.lineage.solver(config.iterations),
+        challenger=context.lineage.challenger(config.iterations),
         summaries=summaries,
     )
 

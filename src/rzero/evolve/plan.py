@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import tempfile
 from pathlib import Path
 
 from rzero.config import Config, RoleConfig
@@ -13,12 +15,13 @@ from rzero.models.resolve import resolve
 from rzero.plugins import load_object
 
 
-def check_options(config: Config) -> None:
+def check_options(config: Config) -> dict[str, str]:
     """Refuse what would otherwise fail hours into the run: missing data files, rewards that cannot be imported.
 
-    Raises ConfigError or DataError.
+    Returns each test file's digest by its name. Raises ConfigError or DataError.
     """
     stems: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for name in config.evaluate.data:
         path = data_path(name)
         load_examples(path, limit=config.evaluate.limit)
@@ -27,6 +30,7 @@ def check_options(config: Config) -> None:
                 f"evaluate.data names {stems[path.stem]} and {name}, whose results would have the same name; rename one"
             )
         stems[path.stem] = name
+        digests[path.stem] = hashlib.sha256(path.read_bytes()).hexdigest()
     for option, value, built_in in (
         ("challenger.reward", config.challenger.reward, "uncertainty"),
         ("solver.reward", config.solver.reward, "agreement"),
@@ -39,12 +43,17 @@ def check_options(config: Config) -> None:
             raise ConfigError(
                 f"{option}={value!r} is not a function; name one that takes the item and returns a number"
             )
+    return digests
 
 
 def find_model(config: Config) -> Path:
     """The base model's directory; a GGUF file is converted once, into the user's cache. Raises ModelError."""
-    cache = os.environ.get("RZERO_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rzero"
-    return resolve(config.model.path, store=Path(cache) / "models").absolute()
+    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    # Without a home directory, as in some containers, expanduser leaves the tilde.
+    cache = Path(tempfile.gettempdir()) if str(home).startswith("~") else home
+    return resolve(
+        config.model.path, store=Path(os.environ.get("RZERO_CACHE") or cache / "rzero") / "models"
+    ).absolute()
 
 
 def sizes(config: Config, base: Path) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import fmean
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from rzero.runs.atomic import read_json, write_json
@@ -14,7 +15,7 @@ from rzero.types import Phase
 KINDS = ("greedy", "mean", "maj", "pass")
 """The accuracies that an evaluation may hold; the last three are followed by @k."""
 
-_BARS = " ▁▂▃▄▅▆▇█"
+_BARS = "·▁▂▃▄▅▆▇█"  # zero must show: a table cell loses blanks at its ends
 
 
 def summarise(run: RunDirectory, iteration: int) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def table(summaries: list[dict[str, Any]]) -> Table:
         shown.add_column("base" if summary["iteration"] == 0 else f"iteration {summary['iteration']}", justify="right")
     for label, cells in _lines(summaries):
         if any(cells):
-            shown.add_row(label, *cells)
+            shown.add_row(escape(label), *cells)
     return shown
 
 
@@ -128,7 +129,7 @@ def _histogram(counts: list[int] | None) -> str:
     """One bar for each possible number of agreeing votes.
 
     >>> _histogram([0, 1, 4, 2])
-    ' ▂█▄'
+    '·▂█▄'
     """
     if not counts or not max(counts):
         return ""

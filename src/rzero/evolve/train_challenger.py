@@ -13,11 +13,10 @@ from typing import Any
 from rzero.config import ChallengerConfig
 from rzero.curriculum.votes import ill_posed
 from rzero.engines.base import Sampler
-from rzero.evolve import lineage
 from rzero.evolve.context import Context, sampling
 from rzero.evolve.training import Batch, groups_of, train
 from rzero.evolve.voting import VotedQuestion, vote_on
-from rzero.plugins import load_object
+from rzero.plugins import call_reward
 from rzero.rewards.challenger import FORMAT_FAILED, ScoredQuestion, challenger_reward
 from rzero.rewards.repetition import Repetition, repetition
 from rzero.types import Completion, FinishReason, ParsedQuestion, Phase, RewardParts
@@ -35,10 +34,10 @@ def train_challenger(context: Context, iteration: int) -> None:
 
     def collect(step: int, sampler: Sampler) -> Batch:
         if not voters:
-            voters.append(context.engine.sampler(lineage.solver_start(context, iteration)))
+            voters.append(context.engine.sampler(context.lineage.solver_start(iteration)))
         return _collect(context, iteration, step, challenger=sampler, solver=voters[0])
 
-    train(context, iteration, PHASE, role=role, start=lineage.challenger_start(context, iteration), collect=collect)
+    train(context, iteration, PHASE, role=role, start=context.lineage.challenger_start(iteration), collect=collect)
 
 
 def _collect(context: Context, iteration: int, step: int, *, challenger: Sampler, solver: Sampler) -> Batch:
@@ -92,7 +91,7 @@ def _reward(
     )
     if role.reward == "uncertainty" or ill_posed(scored.tally, min_valid_frac=context.config.vote.min_valid_frac):
         return parts
-    own = float(load_object(role.reward, option="challenger.reward")(scored))
+    own = call_reward(role.reward, scored, option="challenger.reward")
     return RewardParts(total=own, uncertainty=parts.uncertainty, repetition=parts.repetition)
 
 
@@ -130,7 +129,6 @@ def _metrics(
     well_formed = [item.text for item in parsed if item.text is not None]
     tallies = [voted[text].tally for text in well_formed]
     return {
-        "mean_reward": fmean(part.total for part in rewards),
         "mean_uncertainty": fmean(part.uncertainty for part in rewards),
         "mean_repetition": fmean(part.repetition for part in rewards),
         "format_ok_frac": len(well_formed) / total,

@@ -12,11 +12,10 @@ from statistics import fmean
 from typing import Any
 
 from rzero.engines.base import Sampler
-from rzero.evolve import lineage
 from rzero.evolve.context import Context, sampling
 from rzero.evolve.training import Batch, groups_of, train
-from rzero.plugins import load_object
-from rzero.rewards.solver import SolverAnswer, SolverReward, agreement
+from rzero.plugins import call_reward
+from rzero.rewards.solver import SolverAnswer, agreement
 from rzero.types import Completion, CurriculumItem, FinishReason, Outcome, Phase
 
 PHASE = Phase.TRAIN_SOLVER
@@ -32,7 +31,7 @@ def train_solver(context: Context, iteration: int) -> None:
         items = choose(curriculum, step, per_step=context.config.solver.prompts_per_step, seed=seed)
         return _collect(context, iteration, step, items, sampler)
 
-    start = lineage.solver_start(context, iteration)
+    start = context.lineage.solver_start(iteration)
     train(context, iteration, PHASE, role=context.config.solver, start=start, collect=collect)
 
 
@@ -80,9 +79,9 @@ def _collect(context: Context, iteration: int, step: int, items: Sequence[Curric
     outcomes = context.grader.grade_many(
         [(answer, item.pseudo_label) for answer, item in zip(answers, owners, strict=True)]
     )
-    reward = _reward(context)
     rewards = [
-        reward(
+        _reward(
+            context,
             SolverAnswer(
                 question=item.question,
                 answer=answer,
@@ -90,18 +89,18 @@ def _collect(context: Context, iteration: int, step: int, items: Sequence[Curric
                 self_consistency=item.self_consistency,
                 outcome=outcome,
                 finish_reason=completion.finish_reason,
-            )
+            ),
         )
         for item, answer, outcome, completion in zip(owners, answers, outcomes, flat, strict=True)
     ]
     groups = groups_of(prompt_ids, completions, rewards, policy_version=sampler.policy_version)
     rows = [_row(*fields) for fields in zip(owners, flat, answers, outcomes, rewards, strict=True)]
-    return Batch(groups=groups, rows=rows, metrics=_metrics(flat, outcomes, rewards))
+    return Batch(groups=groups, rows=rows, metrics=_metrics(flat, outcomes))
 
 
-def _reward(context: Context) -> SolverReward:
+def _reward(context: Context, item: SolverAnswer) -> float:
     name = context.config.solver.reward
-    return agreement if name == "agreement" else load_object(name, option="solver.reward")
+    return agreement(item) if name == "agreement" else call_reward(name, item, option="solver.reward")
 
 
 def _row(
@@ -120,13 +119,10 @@ def _row(
     }
 
 
-def _metrics(
-    completions: Sequence[Completion], outcomes: Sequence[Outcome], rewards: Sequence[float]
-) -> dict[str, float]:
+def _metrics(completions: Sequence[Completion], outcomes: Sequence[Outcome]) -> dict[str, float]:
     total = len(completions)
     shares = {f"{outcome}_frac": sum(found is outcome for found in outcomes) / total for outcome in Outcome}
     return {
-        "mean_reward": fmean(rewards),
         **shares,
         "cut_off_frac": sum(item.finish_reason is FinishReason.LENGTH for item in completions) / total,
         "mean_completion_tokens": fmean(len(item.token_ids) for item in completions),

@@ -16,7 +16,6 @@ from typing import Any
 
 from rzero.config import RoleConfig
 from rzero.engines.base import Learner, Sampler
-from rzero.evolve import lineage
 from rzero.evolve.context import Context
 from rzero.runs.atomic import replace_directory, require_space, write_json, write_jsonl
 from rzero.runs.metrics import append_metrics
@@ -49,7 +48,7 @@ def train(
     directory = context.directory(iteration, phase)
     done = context.run.state.done_in(iteration, phase)
     if done < role.steps:
-        policy = context.engine.policy(start, reference=lineage.reference(context, start), role=role)
+        policy = context.engine.policy(start, reference=context.lineage.reference(start), role=role)
         if done:
             policy.learner.restore(directory.resumable(done))
         size = _save_size(policy.learner)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from rzero.evolve import lineage
 from rzero.evolve.context import Context
 from rzero.evolve.parts import in_parts
 from rzero.evolve.voting import vote_on
@@ -24,7 +23,7 @@ def vote(context: Context, iteration: int) -> None:
             voted = vote_on(
                 context,
                 [row["question"] for row in chosen],
-                sampler=context.engine.sampler(lineage.solver_start(context, iteration)),
+                sampler=context.engine.sampler(context.lineage.solver_start(iteration)),
                 seed=context.seed(iteration, PHASE, part),
                 on_progress=advance,
             )

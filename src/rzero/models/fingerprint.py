@@ -25,6 +25,7 @@ _OTHER_FILES = (
     "special_tokens_map.json",
     "chat_template.jinja",
     "chat_template.json",
+    "masters/fp32.safetensors",
 )
 
 

@@ -53,6 +53,7 @@ class Renderer:
         return text
 
     def _harmless(self, text: str) -> str:
+        text = text.encode("utf-8", "replace").decode()  # tokenizers refuse lone surrogates
         unknown = self._tokenizer.unk_token_id
         while True:
             encoded = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)

@@ -5,6 +5,7 @@ Everything that can be told from names, sizes and headers is told before anythin
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def resolve(source: str, *, store: Path) -> Path:
     own cache. Raises ModelError if there is no such model or it is damaged, MissingExtraError for a GGUF file without
     the ``gguf`` extra.
     """
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))  # which leaves an unknown user's tilde as it is
     if source == BUNDLED:
         directory = Path(__file__).parent / BUNDLED
     elif path.is_dir():

@@ -1,7 +1,7 @@
 """Writing that either happens whole or not at all: temporary name, fsync, rename.
 
-A kill at any moment leaves the old file or the new one, never half of one. A full disk raises DiskFullError and
-leaves what was there before.
+A kill at any moment leaves the old file or the new one, never half of one; a directory may then be absent, never half.
+A full disk raises DiskFullError and leaves what was there before.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rzero.errors import RunDirectoryError
 from rzero.runs.atomic import read_json, write_json
 from rzero.types import Phase
 
@@ -26,18 +27,23 @@ class State:
 
     @classmethod
     def load(cls, path: Path) -> State:
-        """The recorded state, or a fresh one."""
+        """The recorded state, or a fresh one. Raises RunDirectoryError if it is damaged."""
         if not path.exists():
             return cls(path=path)
         raw: dict[str, Any] = read_json(path)
-        running = raw["running"]
-        return cls(
-            path=path,
-            attempt=raw["attempt"],
-            completed=[(int(iteration), Phase(phase)) for iteration, phase in raw["completed"]],
-            running=(int(running[0]), Phase(running[1])) if running else None,
-            done=raw["done"],
-        )
+        try:
+            running = raw["running"]
+            return cls(
+                path=path,
+                attempt=int(raw["attempt"]),
+                completed=[(int(iteration), Phase(phase)) for iteration, phase in raw["completed"]],
+                running=(int(running[0]), Phase(running[1])) if running else None,
+                done=int(raw["done"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunDirectoryError(
+                f"{path} is damaged ({type(error).__name__}: {error}); restore it, or start again with another --out"
+            ) from None
 
     def save(self) -> None:
         """Write the state atomically."""

@@ -6,7 +6,7 @@ import fcntl
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -70,43 +70,55 @@ class RunDirectory:
                 )
         elif root.exists() and not root.is_dir():
             raise RunDirectoryError(f"{root} is a file, but --out must be a directory; choose another --out")
-        elif root.is_dir() and any(entry.name != LOCK for entry in root.iterdir()):
+        elif root.is_dir() and any(
+            entry.name != LOCK and not entry.name.startswith(TEMPORARY_PREFIX) for entry in root.iterdir()
+        ):
             raise RunDirectoryError(
                 f"{root} is not empty and holds no rzero run; choose another --out, or empty it yourself"
             )
 
     @classmethod
     @contextmanager
-    def open(cls, root: Path, config: Config, *, model_fingerprint: str, base: Path) -> Iterator[RunDirectory]:
+    def open(
+        cls, root: Path, config: Config, *, model_fingerprint: str, base: Path, data: Mapping[str, str]
+    ) -> Iterator[RunDirectory]:
         """Create the directory, or take it up again: artefacts from beyond the resume point are moved aside.
 
-        Yields it locked. Raises RunDirectoryError if another process is at work in it, or if the model's content
-        differs from the recorded one.
+        Yields it locked. Raises RunDirectoryError if another process is at work in it, or if the content of the model
+        or of the test ``data`` (name to digest) differs from what was recorded.
         """
         cls.check(root, config)
         with _locked(root):
-            yield cls._take_up(root, config, model_fingerprint=model_fingerprint, base=base)
+            yield cls._take_up(root, config, model_fingerprint=model_fingerprint, base=base, data=data)
 
     @classmethod
-    def _take_up(cls, root: Path, config: Config, *, model_fingerprint: str, base: Path) -> RunDirectory:
+    def _take_up(
+        cls, root: Path, config: Config, *, model_fingerprint: str, base: Path, data: Mapping[str, str]
+    ) -> RunDirectory:
         if cls.exists(root):
-            recorded = read_json(root / "run.json")["model_fingerprint"]
+            manifest = read_json(root / "run.json")
+            recorded = manifest["model_fingerprint"]
             if recorded != model_fingerprint:
                 raise RunDirectoryError(
                     f"{root} was started from a model with fingerprint {recorded}, but {config.model.path} has "
-                    f"{model_fingerprint}; "
-                    "give the same model, or another --out"
+                    f"{model_fingerprint}; give the same model, or another --out"
+                )
+            changed = [name for name, digest in manifest["data"].items() if data.get(name) != digest]
+            if changed:
+                raise RunDirectoryError(
+                    f"{root}: the test data {', '.join(changed)} changed since the run began, so its iterations could "
+                    "not be compared; restore the files, or choose another --out"
                 )
         else:
             manifest = {
                 "schema_version": SCHEMA_VERSION,
                 "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                "model": str(base),
                 "model_fingerprint": model_fingerprint,
+                "data": dict(data),
             }
-            write_json(root / "config.json", config.model_dump(mode="json"))
-            write_json(root / "run.json", manifest)  # last: from here on the directory is a run
-        write_json(root / "config.json", config.model_dump(mode="json"))
+        # One file, so that a kill leaves either no run or a whole one.
+        manifest |= {"model": str(base), "options": config.model_dump(mode="json")}
+        write_json(root / "run.json", manifest)
         run = cls(root)
         run.state.attempt += 1
         run.state.save()
@@ -116,16 +128,32 @@ class RunDirectory:
         run._move_aside()
         return run
 
+    def machine_changes(self, machine: Mapping[str, str]) -> list[str]:
+        """Record what this run computes on, or say how that differs from the record: results then round otherwise."""
+        manifest = read_json(self.root / "run.json")
+        if "machine" not in manifest:
+            write_json(self.root / "run.json", manifest | {"machine": dict(machine)})
+            return []
+        recorded = manifest["machine"]
+        return [
+            f"{name}: {recorded.get(name)} -> {value}" for name, value in machine.items() if recorded.get(name) != value
+        ]
+
     @staticmethod
     def recorded_config(root: Path) -> Config:
         """The options of the run in ``root``."""
         if not RunDirectory.exists(root):
             raise RunDirectoryError(f"{root} holds no rzero run; give the directory that --out named")
-        return validate(read_json(root / "config.json"))
+        return validate(read_json(root / "run.json")["options"])
 
     def phase(self, iteration: int, phase: Phase) -> PhaseDirectory:
         """The directory of one phase."""
         return PhaseDirectory(self, iteration, phase)
+
+    @property
+    def base(self) -> Path:
+        """The base model's directory."""
+        return Path(read_json(self.root / "run.json")["model"])
 
     @property
     def log_path(self) -> Path:
@@ -148,13 +176,17 @@ class RunDirectory:
     def _move_aside(self) -> None:
         """Everything that ``state.json`` does not vouch for goes to ``aside/``; half-written files are removed."""
         for left_over in sorted(self.root.rglob(f"{TEMPORARY_PREFIX}*")):
-            shutil.rmtree(left_over) if left_over.is_dir() else left_over.unlink()
+            if left_over.is_dir():
+                shutil.rmtree(left_over)
+            else:
+                left_over.unlink(missing_ok=True)  # it may have gone with its directory
         aside = self.root / "aside" / f"attempt_{self.state.attempt:02d}"
         for iteration_dir in sorted(self.root.glob("iter_*")):
             iteration = int(iteration_dir.name.removeprefix("iter_"))
             for phase in Phase:
                 directory = self.phase(iteration, phase)
                 if (iteration, phase) in self.state.completed:
+                    shutil.rmtree(directory.root / "resumable", ignore_errors=True)
                     continue
                 for path in directory.beyond(self.state.done_in(iteration, phase)):
                     target = aside / path.relative_to(self.root)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from rzero.domains.arithmetic.oracle import ArithmeticOracle, is_held_out, level
 from rzero.domains.base import Oracle
-from rzero.domains.tags import CLOSE, OPEN, parse_tagged
-from rzero.grading.extract import last_boxed
-from rzero.types import Message, ParsedQuestion, Prompt
+from rzero.domains.boxed import TaggedAndBoxed
+from rzero.domains.tags import CLOSE, OPEN
+from rzero.types import Message, Prompt
 
 __all__ = ["Arithmetic", "arithmetic", "is_held_out", "level"]
 
@@ -25,7 +25,7 @@ SOLVER_SYSTEM = "You are the Solver. Work out the answer, a whole number, step b
 
 
 @dataclass(frozen=True)
-class Arithmetic:
+class Arithmetic(TaggedAndBoxed):
     """Questions such as ``12+34``, ``3*x+5=2*x+40`` or ``Tom has 12 apples, buys 7. How many now?``."""
 
     name: str = "arithmetic"
@@ -38,14 +38,6 @@ class Arithmetic:
     def solver_prompt(self, question: str) -> Prompt:
         """Asks for step-by-step work that ends in a boxed whole number."""
         return Prompt(messages=(Message("system", SOLVER_SYSTEM), Message("user", question)))
-
-    def parse_question(self, completion: str) -> ParsedQuestion:
-        """The last block between question tags."""
-        return parse_tagged(completion)
-
-    def extract_answer(self, completion: str) -> str | None:
-        """The last balanced box."""
-        return last_boxed(completion)
 
 
 arithmetic = Arithmetic()

@@ -46,7 +46,7 @@ class ArithmeticOracle:
 def level(question: str) -> int | None:
     """1 (easy) to 5 (hard), by the digit-operation index; None for an ill-posed question.
 
-    >>> level("12+7"), level("347*28+5555")
+    >>> level("12+7"), level("47*28+55")
     (1, 4)
     """
     index = ArithmeticOracle().difficulty(question)
