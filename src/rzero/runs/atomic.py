@@ -106,12 +106,21 @@ def require_space(directory: Path, expected_bytes: int) -> None:
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
-    if free < expected_bytes + _RESERVE_BYTES:
+    needed = expected_bytes + _RESERVE_BYTES
+    if free < needed:
         raise DiskFullError(
-            f"{place}: {free / 2**30:.2f} GiB are free but {(expected_bytes + _RESERVE_BYTES) / 2**30:.2f} GiB are "
-            f"needed for the "
-            "next save; the last save is intact. Free some space and run the same command again"
+            f"{place}: {_size(free)} are free but {_size(needed)} are needed for the next save; the last save is intact. "
+            "Free some space and run the same command again"
         )
+
+
+def _size(num_bytes: int) -> str:
+    """Bytes in words.
+
+    >>> _size(70 * 2**20), _size(3 * 2**30)
+    ('70 MiB', '3.00 GiB')
+    """
+    return f"{num_bytes / 2**30:.2f} GiB" if num_bytes >= 2**30 else f"{num_bytes / 2**20:.0f} MiB"
 
 
 def _sync(path: Path) -> None:
