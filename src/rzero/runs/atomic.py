@@ -109,8 +109,8 @@ def require_space(directory: Path, expected_bytes: int) -> None:
     needed = expected_bytes + _RESERVE_BYTES
     if free < needed:
         raise DiskFullError(
-            f"{place}: {_size(free)} are free but {_size(needed)} are needed for the next save; the last save is intact. "
-            "Free some space and run the same command again"
+            f"{place}: {_size(free)} are free but {_size(needed)} are needed for the next save; the last save is "
+            "intact. Free some space and run the same command again"
         )
 
 
