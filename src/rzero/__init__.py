@@ -13,12 +13,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rzero.config import Config, load
 from rzero.errors import RzeroError
 
 if TYPE_CHECKING:
+    from rzero.config import Config, load
     from rzero.evolve.loop import RunResult
 
 __all__ = ["Config", "RzeroError", "__version__", "load", "run"]
@@ -31,3 +31,12 @@ def run(config: Config, out: str | Path) -> RunResult:
     from rzero.evolve.loop import run as run_loop
 
     return run_loop(config, out)
+
+
+def __getattr__(name: str) -> Any:
+    """``Config`` and ``load``, which are imported when they are first asked for: pydantic takes its time."""
+    if name in ("Config", "load"):
+        from rzero import config
+
+        return getattr(config, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
