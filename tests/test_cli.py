@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import TINY
 from rzero import cli, config
 from rzero.runs.atomic import read_json
+from tiny_run import TINY
 
 
 def test_help_and_version() -> None:

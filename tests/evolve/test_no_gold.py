@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import rzero
-from conftest import TINY
 from rzero.domains.arithmetic import Arithmetic
 from rzero.domains.base import Truth
 from rzero.runs.atomic import read_json
+from tiny_run import TINY
 
 
 class LyingOracle:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from conftest import TINY
 from rzero.config import Config
 from rzero.runs.state import State
 from rzero.runs.store import RunDirectory
 from rzero.types import Phase
+from tiny_run import TINY
 
 HERE = Path(__file__).parent
 
