@@ -12,6 +12,7 @@ from rzero.engines.embedded import EmbeddedSampler
 from rzero.models.language_model import LanguageModel
 
 
+@pytest.mark.filterwarnings("ignore:BloomForCausalLM:RuntimeWarning")
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("check", CHECKS[:2], ids=lambda check: check.__name__)
 def test_every_architecture(check: Callable[[Sampler, LanguageModel], None], architecture: str) -> None:
@@ -19,9 +20,11 @@ def test_every_architecture(check: Callable[[Sampler, LanguageModel], None], arc
     check(EmbeddedSampler(model, max_rows=13), model)
 
 
+@pytest.mark.filterwarnings("ignore:BloomForCausalLM:RuntimeWarning")
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "bloom"])  # one for each way of keeping keys and values
 @pytest.mark.parametrize("check", CHECKS[2:], ids=lambda check: check.__name__)
-def test_contract(check: Callable[[Sampler, LanguageModel], None]) -> None:
-    model = make_model("llama")
+def test_contract(check: Callable[[Sampler, LanguageModel], None], architecture: str) -> None:
+    model = make_model(architecture)
     check(EmbeddedSampler(model), model)
 
 

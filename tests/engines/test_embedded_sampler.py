@@ -8,10 +8,11 @@ from sampler_contract import full_logprobs, tokens
 from tiny_model import make_model, make_prompts
 from transformers import AutoModelForCausalLM, MambaConfig
 
-from rzero.engines import prefill, wave
+from rzero.engines import drafts, prefill, wave
 from rzero.engines.base import SamplingParams
 from rzero.engines.cache import count_layers
 from rzero.engines.embedded import EmbeddedSampler
+from rzero.engines.paged import scheduler
 from rzero.errors import EngineError
 
 
@@ -26,15 +27,18 @@ def test_max_rows_does_not_change_what_is_drawn(params: dict[str, float]) -> Non
         assert [tokens(completions) for completions in other] == [tokens(completions) for completions in found[0]]
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gemma3_text"])
-def test_growing_buffers_and_prefilling_in_pieces_change_nothing(
+@pytest.mark.filterwarnings("ignore:BloomForCausalLM:RuntimeWarning")
+@pytest.mark.parametrize("architecture", ["llama", "gemma3_text", "bloom"])
+def test_growing_buffers_and_small_batches_of_prompts_change_nothing(
     architecture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sampler, prompts = EmbeddedSampler(make_model(architecture)), make_prompts(12, seed=9)
     params = SamplingParams(n=2, max_new_tokens=40)
     expected = sampler.generate(prompts, params)
     monkeypatch.setattr(wave, "_FIRST_COLUMNS", 2)
+    monkeypatch.setattr(drafts, "_FIRST_COLUMNS", 2)
     monkeypatch.setattr(prefill, "_TOKENS", 16)  # several batches, and prompts longer than one piece
+    monkeypatch.setattr(scheduler, "_PREFILL_TOKENS", 16)
     found = sampler.generate(prompts, params)
     assert [tokens(completions) for completions in found] == [tokens(completions) for completions in expected]
 

@@ -20,7 +20,7 @@ _SIZES = {
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
-    "head_dim": 8,
+    "head_dim": 16,
     "max_position_embeddings": CONTEXT,
 }
 _WINDOW = {"sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"]}
@@ -28,9 +28,10 @@ ARCHITECTURES = {
     "llama": _SIZES,
     "qwen2": _SIZES,
     "qwen3": {**_SIZES, "num_key_value_heads": 1, "tie_word_embeddings": True},
-    "gemma2": {**_SIZES, **_WINDOW, "query_pre_attn_scalar": 8, "final_logit_softcapping": 5.0},
-    "gemma3_text": {**_SIZES, **_WINDOW, "query_pre_attn_scalar": 8},
+    "gemma2": {**_SIZES, **_WINDOW, "query_pre_attn_scalar": 16, "final_logit_softcapping": 5.0},
+    "gemma3_text": {**_SIZES, **_WINDOW, "query_pre_attn_scalar": 16},
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": CONTEXT},
+    "bloom": {"hidden_size": 32, "n_layer": 2, "n_head": 4},  # its attention does not go through the interface
 }
 
 

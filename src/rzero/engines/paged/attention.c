@@ -232,8 +232,8 @@ int attend(const void *queries, void *out, const void *keys, const void *values,
         float *scratch = malloc(size);
         if (!scratch) failed = 1;
 #pragma omp for collapse(2) schedule(static)
-        for (int h = 0; h < kv_heads; h++)
-            for (int r = 0; r < rows; r++) {
+        for (int r = 0; r < rows; r++)
+            for (int h = 0; h < kv_heads; h++) {
                 if (!scratch) continue;
                 int length = lengths[r], first = window > 0 && length > window ? length - window : 0;
                 Span s = {table + (size_t)r * table_width, first, length, kv_heads, h, head_dim, scale, softcap};

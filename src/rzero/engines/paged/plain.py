@@ -34,11 +34,12 @@ class PlainKernel:
         window: int,
         softcap: float,
     ) -> Tensor:
-        """See :class:`~rzero.engines.paged.kernels.Kernel`; scores and weights are fp32."""
+        """See :class:`~rzero.engines.paged.kernels.Kernel`; scores and weights are at least fp32."""
         rows, heads, size = query.shape
         keys, values = (pool[table.long()].flatten(1, 2) for pool in pools)  # [R, P * page_size, kv_heads, D]
         queries = query.view(rows, keys.shape[2], -1, size)
-        scores = torch.einsum("rhgd,rnhd->rhgn", queries.float() * scale, keys.float())
+        wide = torch.promote_types(query.dtype, torch.float32)
+        scores = torch.einsum("rhgd,rnhd->rhgn", queries.to(wide) * scale, keys.to(wide))
         if softcap:
             scores = softcap * torch.tanh(scores / softcap)
         column = torch.arange(keys.shape[1], device=query.device)

@@ -77,5 +77,7 @@ def _check(model: LanguageModel, kernel: Kernel) -> int | None:
         return cache.bytes_per_token  # damaged weights: nothing to compare, and whoever samples will say so
     distance = (torch.cat(found).float() - expected).norm() / expected.norm()
     # Rounding adds up over the layers like a random walk; a missing operation shows as a distance near 1.
-    tolerance = 8 * torch.finfo(model.dtype).eps * cache.num_layers**0.5
+    # Models compute some parts, like rotary angles, in fp32 whatever their dtype.
+    eps = max(torch.finfo(dtype).eps for dtype in (model.dtype, torch.float32))
+    tolerance = 8 * eps * cache.num_layers**0.5
     return cache.bytes_per_token if distance < min(tolerance, 0.25) else None
