@@ -175,6 +175,10 @@ class GrpoConfig(_Section):
     """The gradient is scaled down to this global norm."""
     tokens_per_microbatch: int = Field(default=4096, ge=1)
     """Most tokens in one forward and backward pass. Changes memory and speed, never the gradient."""
+    checkpointing: Literal["auto", "on", "off"] = "auto"
+    """on: keep only each layer's input for the backward pass and compute the rest once more: a fraction of the memory
+    for a quarter more time. auto: where the memory would not suffice without. Never changes the gradient.
+    """
 
 
 class EngineConfig(_Section):

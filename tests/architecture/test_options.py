@@ -62,6 +62,7 @@ OPTIONS = [
     "grpo.adam_beta2",
     "grpo.max_grad_norm",
     "grpo.tokens_per_microbatch",
+    "grpo.checkpointing",
     "engine.sampler",
     "engine.max_rows",
     "engine.kv_gib",

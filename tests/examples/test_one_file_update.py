@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from exact_norms import norms_in_float64
 from rzero.config import GrpoConfig
 from rzero.domains import arithmetic as prompts_of_arithmetic
 from rzero.grpo.learner import GrpoLearner
@@ -58,7 +59,7 @@ def policy_and_reference(checkpoint: Path) -> tuple[LanguageModel, LanguageModel
     """The checkpoint in fp64, and the same a little astray, so that their KL is not zero."""
     policy, reference = (open_model(checkpoint, dtype="float32", device="cpu") for _ in range(2))
     for model in (policy, reference):
-        model.module.double()
+        norms_in_float64(model.module.double())
     torch.manual_seed(1)
     for parameter in reference.module.parameters():
         parameter.data.add_(0.02 * torch.randn_like(parameter))

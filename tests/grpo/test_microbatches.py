@@ -7,58 +7,97 @@ from hypothesis import strategies as st
 from tiny_policy import END, group, random_groups
 
 from rzero.errors import EngineError
-from rzero.grpo.batch import MicroBatch, microbatches, weighted_rows
+from rzero.grpo.batch import MicroBatch, packed_microbatches, padded_microbatches, weighted_rows
 
 CPU = torch.device("cpu")
+FORMS = pytest.mark.parametrize("split", [packed_microbatches, padded_microbatches])
 
 
-def _batches(groups, limit: int) -> list[MicroBatch]:
+def _batches(split, groups, limit: int) -> list[MicroBatch]:
     rows = weighted_rows([(g, [1.0] * len(g.rollouts)) for g in groups], normalization="sequence", max_new_tokens=9)
-    return microbatches(rows, tokens_per_microbatch=limit, dtype=torch.float32, device=CPU)
+    return split(rows, tokens_per_microbatch=limit, dtype=torch.float32, device=CPU)
+
+
+@FORMS
+@given(seed=st.integers(0, 1000), limit=st.integers(1, 200))
+def test_every_completion_token_once_with_its_weight(split, seed: int, limit: int) -> None:
+    groups = random_groups(3, seed=seed)
+    expected = sorted(
+        (token, 1 / (12 * len(r.completion.token_ids)))
+        for g in groups
+        for r in g.rollouts
+        for token in r.completion.token_ids
+    )
+    batches = _batches(split, groups, limit)
+    found = sorted((t.item(), w.item()) for b in batches for t, w in zip(b.targets, b.weights, strict=True))
+    assert [f[0] for f in found] == [e[0] for e in expected]
+    assert [f[1] for f in found] == pytest.approx([e[1] for e in expected])
+    for batch in batches:
+        assert len(batch.predictors) == len(batch.targets) == len(batch.advantages) == len(batch.sampler_logprobs)
+        longest = max(len(g.prompt_ids) + len(r.completion.token_ids) - 1 for g in groups for r in g.rollouts)
+        assert batch.input_ids.numel() <= max(limit, longest)
 
 
 @given(seed=st.integers(0, 1000), limit=st.integers(1, 200))
-def test_every_completion_token_once_with_its_own_context(seed: int, limit: int) -> None:
+def test_padded_rows_hold_each_tokens_context(seed: int, limit: int) -> None:
     groups = random_groups(3, seed=seed)
     expected = sorted(
-        (g.prompt_ids + r.completion.token_ids[:t], token, 1 / (12 * len(r.completion.token_ids)))
+        (g.prompt_ids + r.completion.token_ids[:t], token)
         for g in groups
         for r in g.rollouts
         for t, token in enumerate(r.completion.token_ids)
     )
     found = []
-    for batch in _batches(groups, limit):
-        height, width = batch.input_ids.shape
-        assert height * width <= limit or height == 1
-        for row, position, target, weight in zip(
-            batch.rows, batch.positions, batch.targets, batch.weights, strict=True
-        ):
-            context = tuple(batch.input_ids[row, : position + 1].tolist())
-            found.append((context, target.item(), weight.item()))
-    assert [f[:2] for f in sorted(found)] == [e[:2] for e in expected]
-    assert [f[2] for f in sorted(found)] == pytest.approx([e[2] for e in expected])
+    for batch in _batches(padded_microbatches, groups, limit):
+        width = batch.input_ids.shape[1]
+        for predictor, target in zip(batch.predictors.tolist(), batch.targets.tolist(), strict=True):
+            row, place = divmod(predictor, width)
+            found.append((tuple(batch.input_ids[row, : place + 1].tolist()), target))
+    assert sorted(found) == expected
 
 
-def test_longest_first_and_otherwise_in_order() -> None:
-    groups = [group((5, 6), [(7,), (8, 9, 10)], [0.0, 1.0]), group((3,), [(4, 11, 12, END), (13,)], [0.0, 1.0])]
-    first, second = _batches(groups, 9)
-    assert first.input_ids.tolist() == [[5, 6, 8, 9], [3, 4, 11, 12]]
-    assert second.input_ids.tolist() == [[5, 6], [3, 0]]
-    assert (second.targets.tolist(), second.positions.tolist()) == ([7, 13], [1, 0])
+def test_packed_is_each_prompt_once_then_its_completions_longest_first() -> None:
+    groups = [
+        group((5, 6), [(7,), (8, 9, 10), (11, 12)], [0.0, 1.0, 0.0]),
+        group((3,), [(4, 13, 14, END), ()], [0.0, 1.0]),
+    ]
+    (batch,) = _batches(packed_microbatches, groups, 100)
+    assert batch.input_ids.tolist() == [[5, 6, 8, 9, 11, 3, 4, 13, 14]]
+    assert batch.position_ids.tolist() == [[0, 1, 2, 3, 2, 0, 1, 2, 3]]
+    assert batch.targets.tolist() == [8, 9, 10, 11, 12, 7, 4, 13, 14, END]
+    assert batch.predictors.tolist() == [1, 2, 3, 1, 4, 1, 5, 6, 7, 8]
 
 
-def test_a_row_beyond_the_limit_gets_a_pass_of_its_own() -> None:
-    assert [batch.input_ids.shape for batch in _batches([group((5,), [(7,) * 9, (7,) * 2], [0.0, 1.0])], 4)] == [
-        (1, 9),
-        (1, 2),
+def test_a_shared_prompt_counts_once_in_the_limit() -> None:
+    groups = [group((5, 6, 7), [(8, 9), (10, 11), (12, 13)], [0.0, 1.0, 1.0])]
+    assert [b.input_ids.tolist() for b in _batches(packed_microbatches, groups, 6)] == [[[5, 6, 7, 8, 10, 12]]]
+    assert [b.input_ids.tolist() for b in _batches(packed_microbatches, groups, 5)] == [
+        [[5, 6, 7, 8, 10]],
+        [[5, 6, 7, 12]],
     ]
 
 
-def test_empty_completions_are_not_read() -> None:
-    (batch,) = _batches([group((5,), [(), (7,)], [0.0, 1.0])], 4)
+def test_padded_is_longest_first_and_otherwise_in_order() -> None:
+    groups = [group((5, 6), [(7,), (8, 9, 10)], [0.0, 1.0]), group((3,), [(4, 11, 12, END), (13,)], [0.0, 1.0])]
+    first, second = _batches(padded_microbatches, groups, 9)
+    assert first.input_ids.tolist() == [[5, 6, 8, 9], [3, 4, 11, 12]]
+    assert second.input_ids.tolist() == [[5, 6], [3, 0]]
+    assert (second.targets.tolist(), second.predictors.tolist()) == ([7, 13], [1, 2])
+
+
+@FORMS
+def test_a_row_beyond_the_limit_gets_a_pass_of_its_own(split) -> None:
+    groups = [group((5,), [(7,) * 9, (7,) * 2], [0.0, 1.0])]
+    assert [batch.input_ids.shape for batch in _batches(split, groups, 4)] == [(1, 9), (1, 2)]
+
+
+@FORMS
+def test_empty_completions_are_not_read(split) -> None:
+    (batch,) = _batches(split, [group((5,), [(), (7,)], [0.0, 1.0])], 4)
     assert batch.input_ids.tolist() == [[5]]
 
 
-def test_an_empty_prompt_is_refused() -> None:
+@FORMS
+def test_an_empty_prompt_is_refused(split) -> None:
     with pytest.raises(EngineError, match="prompt has 0 tokens"):
-        _batches([group((), [(7,), (8,)], [0.0, 1.0])], 4)
+        _batches(split, [group((), [(7,), (8,)], [0.0, 1.0])], 4)

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from exact_norms import norms_in_float64
 from rzero.grpo.advantage import advantages
 from rzero.models.head import OutputHead
 from rzero.models.language_model import LanguageModel
@@ -38,6 +39,8 @@ def tiny_policy(*, seed: int = 0, dtype: torch.dtype = torch.float32, tied: bool
         pad_token_id=0,
     )
     module = LlamaForCausalLM(config).to(dtype).eval()
+    if dtype == torch.float64:
+        norms_in_float64(module)
     words = {f"w{i}": i for i in range(3, VOCAB)} | {"<pad>": 0, "<end>": END, "<start>": 2}
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(WordLevel(words, unk_token="<pad>")), eos_token="<end>", pad_token="<pad>"

@@ -1,26 +1,35 @@
-"""Rollouts to micro-batches: right-padded rows, longest first, never more than a given number of tokens in one pass.
+"""Rollouts to micro-batches of at most a given number of tokens: packed without padding, or padded on the right.
 
-Which positions count is told by lengths alone, never by token values. Padding stands to the right of every real token,
-so a causal model needs no attention mask: no real position can see it, and no padded position is read.
+Packed is one row: each prompt once, then its completions, then the next prompt. Padded is for models whose attention
+cannot be told who sees whom: one row a rollout, each with its own copy of the prompt. Padding stands to the right of
+every real token, so a causal model needs no attention mask: no real position sees it, and no padded position is read.
+
+Which positions count is told by lengths alone, never by token values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from torch import Tensor
 
 from rzero.errors import EngineError
+from rzero.grpo.layout import Family, Layout
 from rzero.grpo.loss import Normalization, token_weights
 from rzero.types import Group
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One rollout with its ``advantage``, and the ``weight`` of each of its completion tokens in the update's loss."""
+    """One rollout with its ``advantage``, and the ``weight`` of each of its completion tokens in the update's loss.
 
+    Rows of the same ``group`` share their prompt.
+    """
+
+    group: int
     prompt_ids: tuple[int, ...]
     completion_ids: tuple[int, ...]
     sampler_logprobs: tuple[float, ...]
@@ -28,22 +37,29 @@ class Row:
     weight: float
 
     @property
+    def num_own(self) -> int:
+        """Completion tokens that the model must read: all but the last, which predicts nothing that is asked for."""
+        return len(self.completion_ids) - 1
+
+    @property
     def num_inputs(self) -> int:
-        """Tokens that the model must read: all but the last, which predicts nothing that is asked for."""
-        return len(self.prompt_ids) + len(self.completion_ids) - 1
+        """Tokens that the model must read where the prompt is not shared."""
+        return len(self.prompt_ids) + self.num_own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MicroBatch:
-    """The rows of one forward pass, B rows of width L with N completion tokens in all.
+    """What one forward pass reads, and the N completion tokens that it predicts.
 
-    ``input_ids`` [B, L]. The others are [N], row after row: the hidden state at (``rows``, ``positions``) predicts the
-    completion token in ``targets``.
+    ``input_ids`` and ``position_ids`` are [B, L]; packed, B is 1 and ``layout`` says who sees whom, padded it is None.
+    The others are [N], row after row: the hidden state at ``predictors``, an index into the B x L positions, predicts
+    the completion token in ``targets``.
     """
 
     input_ids: Tensor
-    rows: Tensor
-    positions: Tensor
+    position_ids: Tensor
+    layout: Layout | None
+    predictors: Tensor
     targets: Tensor
     sampler_logprobs: Tensor
     advantages: Tensor
@@ -60,25 +76,38 @@ def weighted_rows(
     if not all(group.prompt_ids for group, _ in groups):
         raise EngineError("a group's prompt has 0 tokens, so nothing predicts its first completion token; give it one")
     rollouts = [
-        (group.prompt_ids, rollout.completion, advantage)
-        for group, advantages in groups
+        (number, group.prompt_ids, rollout.completion, advantage)
+        for number, (group, advantages) in enumerate(groups)
         for rollout, advantage in zip(group.rollouts, advantages, strict=True)
     ]
-    lengths = [len(completion.token_ids) for _, completion, _ in rollouts]
+    lengths = [len(completion.token_ids) for _, _, completion, _ in rollouts]
     weights = token_weights(lengths, normalization=normalization, max_new_tokens=max_new_tokens)
     return [
         Row(
+            group=number,
             prompt_ids=prompt_ids,
             completion_ids=completion.token_ids,
             sampler_logprobs=completion.logprobs,
             advantage=advantage,
             weight=weight,
         )
-        for (prompt_ids, completion, advantage), weight in zip(rollouts, weights, strict=True)
+        for (number, prompt_ids, completion, advantage), weight in zip(rollouts, weights, strict=True)
     ]
 
 
-def microbatches(
+def packed_microbatches(
+    rows: Sequence[Row], *, tokens_per_microbatch: int, dtype: torch.dtype, device: torch.device
+) -> list[MicroBatch]:
+    """All rows that have a completion token, group after group, in passes of at most ``tokens_per_microbatch`` tokens.
+
+    A group's prompt counts once in each pass that has rows of it. A single row that is longer than the limit gets a
+    pass of its own. Within a group the longest rows come first. ``dtype`` is that of the floating-point members.
+    """
+    waiting = sorted((row for row in rows if row.completion_ids), key=lambda row: (row.group, -row.num_own))
+    return [_pack(part, dtype=dtype, device=device) for part in _parts(waiting, tokens_per_microbatch)]
+
+
+def padded_microbatches(
     rows: Sequence[Row], *, tokens_per_microbatch: int, dtype: torch.dtype, device: torch.device
 ) -> list[MicroBatch]:
     """All rows that have a completion token, longest first, each pass with rows x width <= tokens_per_microbatch.
@@ -86,7 +115,7 @@ def microbatches(
     A single row that is longer than the limit gets a pass of its own. Rows of equal length keep their order. ``dtype``
     is that of the floating-point members.
     """
-    # Longest first: if the memory does not suffice, the first pass fails and not the last.
+    # Longest first, so that rows of a pass differ little in length.
     waiting = sorted((row for row in rows if row.completion_ids), key=lambda row: -row.num_inputs)
     batches = []
     while waiting:
@@ -96,22 +125,72 @@ def microbatches(
     return batches
 
 
+def _parts(rows: Sequence[Row], limit: int) -> Iterator[list[Row]]:
+    part: list[Row] = []
+    num_tokens = 0
+    for row in rows:
+        shared = bool(part) and part[-1].group == row.group
+        more = row.num_own if shared else row.num_inputs
+        if part and num_tokens + more > limit:
+            yield part
+            part, num_tokens, more = [], 0, row.num_inputs
+        part.append(row)
+        num_tokens += more
+    if part:
+        yield part
+
+
+def _pack(rows: Sequence[Row], *, dtype: torch.dtype, device: torch.device) -> MicroBatch:
+    tokens: list[int] = []
+    positions: list[int] = []
+    predictors: list[int] = []
+    families: list[Family] = []
+    for _, members in groupby(rows, key=lambda row: row.group):
+        family = list(members)
+        prompt = family[0].prompt_ids
+        families.append(Family(start=len(tokens), prompt=len(prompt), own=tuple(row.num_own for row in family)))
+        tokens += prompt
+        positions += range(len(prompt))
+        last = len(tokens) - 1
+        for row in family:
+            predictors += [last, *range(len(tokens), len(tokens) + row.num_own)]
+            tokens += row.completion_ids[:-1]
+            positions += range(len(prompt), row.num_inputs)
+    return MicroBatch(
+        input_ids=torch.tensor([tokens], device=device),
+        position_ids=torch.tensor([positions], device=device),
+        layout=Layout(families, num_tokens=len(tokens), device=device),
+        predictors=torch.tensor(predictors, device=device),
+        **_per_token(rows, dtype=dtype, device=device),
+    )
+
+
 def _pad(rows: Sequence[Row], *, dtype: torch.dtype, device: torch.device) -> MicroBatch:
     width = max(row.num_inputs for row in rows)
     input_ids = torch.zeros(len(rows), width, dtype=torch.long)
     for i, row in enumerate(rows):
         input_ids[i, : row.num_inputs] = torch.tensor((row.prompt_ids + row.completion_ids)[:-1])
-    lengths = torch.tensor([len(row.completion_ids) for row in rows])
-
-    def per_token(values: list[float]) -> Tensor:
-        return torch.tensor(values, dtype=dtype).repeat_interleave(lengths).to(device)
-
+    predictors = [
+        torch.arange(i * width + len(row.prompt_ids) - 1, i * width + row.num_inputs) for i, row in enumerate(rows)
+    ]
     return MicroBatch(
         input_ids=input_ids.to(device),
-        rows=torch.arange(len(rows)).repeat_interleave(lengths).to(device),
-        positions=torch.cat([torch.arange(len(row.prompt_ids) - 1, row.num_inputs) for row in rows]).to(device),
-        targets=torch.tensor([token for row in rows for token in row.completion_ids], device=device),
-        sampler_logprobs=torch.tensor([x for row in rows for x in row.sampler_logprobs], dtype=dtype, device=device),
-        advantages=per_token([row.advantage for row in rows]),
-        weights=per_token([row.weight for row in rows]),
+        position_ids=torch.arange(width, device=device).expand(len(rows), -1),
+        layout=None,
+        predictors=torch.cat(predictors).to(device),
+        **_per_token(rows, dtype=dtype, device=device),
     )
+
+
+def _per_token(rows: Sequence[Row], *, dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+    lengths = torch.tensor([len(row.completion_ids) for row in rows])
+
+    def spread(values: list[float]) -> Tensor:
+        return torch.tensor(values, dtype=dtype).repeat_interleave(lengths).to(device)
+
+    return {
+        "targets": torch.tensor([token for row in rows for token in row.completion_ids], device=device),
+        "sampler_logprobs": torch.tensor([x for row in rows for x in row.sampler_logprobs], dtype=dtype, device=device),
+        "advantages": spread([row.advantage for row in rows]),
+        "weights": spread([row.weight for row in rows]),
+    }

@@ -27,12 +27,11 @@ from rzero.config import GrpoConfig
 from rzero.errors import ConfigError, EngineError
 from rzero.grpo import checkpoint
 from rzero.grpo.advantage import advantages
-from rzero.grpo.batch import MicroBatch, microbatches, weighted_rows
-from rzero.grpo.logprobs import token_logprobs
-from rzero.grpo.loss import token_loss
+from rzero.grpo.batch import MicroBatch, weighted_rows
+from rzero.grpo.loss import TokenLoss, token_loss
 from rzero.grpo.masters import MasterWeights
 from rzero.grpo.metrics import StepMetrics
-from rzero.models.head import hidden_states
+from rzero.grpo.passes import Passes
 from rzero.models.language_model import LanguageModel
 from rzero.types import Group
 
@@ -66,6 +65,7 @@ class GrpoLearner:
         self._learning_rate = learning_rate
         self._updates_per_step = updates_per_step
         self._temperature = temperature or 1.0
+        self._passes = Passes(model, temperature=self._temperature, checkpointing=options.checkpointing == "on")
         self._max_new_tokens = max_new_tokens
         self._masters = MasterWeights(model.module.eval())
         checkpoint.continue_masters(model.path, self._masters)
@@ -94,7 +94,7 @@ class GrpoLearner:
         kept = [(group, advantage) for group, advantage in scored if advantage is not None]
         shares = [self._microbatches(share) for share in _shares(kept, self._updates_per_step)]
         # Later updates need the log-probabilities from before the first one; the first one's own are those.
-        old = [[self._old_logprobs(batch) if i else None for batch in share] for i, share in enumerate(shares)]
+        old = [[self._passes.logprobs(batch) if i else None for batch in share] for i, share in enumerate(shares)]
         metrics = StepMetrics()
         for share, old_logprobs in zip(shares, old, strict=True):
             self._update(share, old_logprobs, metrics)
@@ -134,24 +134,8 @@ class GrpoLearner:
         return advantages(rewards, divide_by_std=self._options.normalization != "dr_grpo")
 
     def _microbatches(self, share: Sequence[tuple[Group, Sequence[float]]]) -> list[MicroBatch]:
-        return microbatches(
-            weighted_rows(share, normalization=self._options.normalization, max_new_tokens=self._max_new_tokens),
-            tokens_per_microbatch=self._options.tokens_per_microbatch,
-            dtype=torch.promote_types(self._model.dtype, torch.float32),
-            device=self._model.device,
-        )
-
-    def _logprobs(self, model: LanguageModel, batch: MicroBatch) -> Tensor:
-        hidden = hidden_states(model.module, input_ids=batch.input_ids, use_cache=False)[batch.rows, batch.positions]
-        return token_logprobs(hidden, model.head, batch.targets, temperature=self._temperature)
-
-    def _old_logprobs(self, batch: MicroBatch) -> Tensor:
-        with torch.no_grad():
-            return self._logprobs(self._model, batch)
-
-    def _ref_logprobs(self, batch: MicroBatch) -> Tensor | None:
-        with torch.no_grad():
-            return None if self._reference is None else self._logprobs(self._reference, batch)
+        rows = weighted_rows(share, normalization=self._options.normalization, max_new_tokens=self._max_new_tokens)
+        return self._passes.microbatches(rows, tokens_per_microbatch=self._options.tokens_per_microbatch)
 
     def _update(self, share: Sequence[MicroBatch], old_logprobs: Sequence[Tensor | None], metrics: StepMetrics) -> None:
         with self._masters.gradients():
@@ -169,21 +153,30 @@ class GrpoLearner:
         metrics.add_update(loss=loss, grad_norm=grad_norm)
 
     def _backward(self, batch: MicroBatch, old_logprobs: Tensor | None, metrics: StepMetrics) -> float:
-        logprobs = self._logprobs(self._model, batch)
-        old = logprobs.detach() if old_logprobs is None else old_logprobs
-        tokens = token_loss(
-            logprobs,
-            old,
-            self._ref_logprobs(batch),
-            batch.advantages,
-            clip_low=self._options.clip_low,
-            clip_high=self._options.clip_high,
-            kl_weight=self._options.kl_weight,
+        ref_logprobs = self._reference and self._passes.logprobs(batch, model=self._reference)
+
+        def tokens_of(logprobs: Tensor, rows: slice) -> TokenLoss:
+            return token_loss(
+                logprobs,
+                logprobs.detach() if old_logprobs is None else old_logprobs[rows],
+                None if ref_logprobs is None else ref_logprobs[rows],
+                batch.advantages[rows],
+                clip_low=self._options.clip_low,
+                clip_high=self._options.clip_high,
+                kl_weight=self._options.kl_weight,
+            )
+
+        def loss(logprobs: Tensor, rows: slice) -> Tensor:
+            return (batch.weights[rows] * tokens_of(logprobs, rows).loss).sum()
+
+        logprobs = self._passes.backward(batch, self._masters, loss)
+        everything = slice(0, len(logprobs))
+        metrics.add_tokens(
+            tokens_of(logprobs, everything),
+            old_logprobs=logprobs if old_logprobs is None else old_logprobs,
+            sampler_logprobs=batch.sampler_logprobs,
         )
-        loss = (batch.weights * tokens.loss).sum()
-        loss.backward()
-        metrics.add_tokens(tokens, old_logprobs=old, sampler_logprobs=batch.sampler_logprobs)
-        return loss.item()
+        return loss(logprobs, everything).item()
 
     def _counts(
         self, groups: Sequence[Group], kept: Sequence[tuple[Group, list[float]]], *, num_updates: int

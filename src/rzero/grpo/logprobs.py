@@ -1,18 +1,20 @@
-"""Log-probabilities of given tokens through a large output head, without a [tokens, vocabulary] array.
+"""Log-probabilities of given tokens through a large output head, and the gradient of a loss of them, chunk by chunk.
 
-The head is applied to ``chunk`` positions at a time. The backward pass computes each chunk's logits once more instead
-of keeping them: one extra matrix product buys memory that does not grow with the number of tokens.
+There is never a [tokens, vocabulary] array. The loss of a token depends on no other token's log-probability, so a
+chunk's gradient is known as soon as its logits are: they are overwritten by it, and computed only once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
-from torch.nn.functional import linear
+
+_CHUNK = 1024  # tokens in one matrix product with the head
+_ENTRIES = {"cpu": 1 << 19}  # logits in full precision at a time: two megabytes, which a core's cache holds
+_ENTRIES_ELSEWHERE = 1 << 27
 
 
 class Head(Protocol):
@@ -33,68 +35,92 @@ class Head(Protocol):
         ...
 
 
-def token_logprobs(hidden: Tensor, head: Head, targets: Tensor, *, temperature: float, chunk: int = 1024) -> Tensor:
-    """Log softmax(logits / temperature)[targets], differentiable in ``hidden`` and in the head's weight and bias.
+@torch.no_grad()
+def token_logprobs(hidden: Tensor, head: Head, targets: Tensor, *, temperature: float, chunk: int = _CHUNK) -> Tensor:
+    """Log softmax(logits / temperature)[targets].
 
-    ``hidden`` [T, d] in compute precision, ``targets`` [T] token ids; returns [T] in fp32 (fp64 for fp64 ``hidden``).
-    The matrix product is done in compute precision, everything after it in the precision of the result. Extra memory:
-    about 10 bytes for each of chunk x V entries in bf16 (12 in fp32), and one array [V, d] in the backward pass.
+    ``hidden`` [N, d] in compute precision, ``targets`` [N] token ids; returns [N] in fp32 (fp64 for fp64 ``hidden``).
+    The matrix product is done in compute precision, everything after it in the precision of the result.
     """
-    return _TokenLogprobs.apply(hidden, head.weight, head.bias, targets, head.finish, temperature, chunk)
+    found = hidden.new_empty(len(hidden), dtype=_wide(hidden))
+    for rows, logits in _raw_logits(hidden, head, chunk):
+        for part in _parts(logits):
+            wide = head.finish(logits[part].to(found.dtype)) / temperature
+            here = slice(rows.start + part.start, rows.start + part.stop)
+            found[here] = wide.gather(-1, targets[here, None])[:, 0] - wide.logsumexp(-1)
+    return found
 
 
-class _TokenLogprobs(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        hidden: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        targets: Tensor,
-        finish: Callable[[Tensor], Tensor],
-        temperature: float,
-        chunk: int,
-    ) -> Tensor:
-        wide = torch.promote_types(hidden.dtype, torch.float32)
-        log_total = torch.empty(hidden.shape[0], dtype=wide, device=hidden.device)
-        chosen = torch.empty_like(log_total)
-        for rows in _slices(hidden.shape[0], chunk):
-            logits = _divided(finish(linear(hidden[rows], weight, bias).to(wide)), temperature)
-            log_total[rows] = logits.logsumexp(-1)
-            chosen[rows] = logits.gather(-1, targets[rows, None])[:, 0]
-        ctx.save_for_backward(hidden, weight, bias, targets, log_total)
-        ctx.finish, ctx.temperature, ctx.chunk = finish, temperature, chunk
-        return chosen - log_total
+@torch.no_grad()
+def backward_token_logprobs(
+    hidden: Tensor,
+    head: Head,
+    targets: Tensor,
+    *,
+    temperature: float,
+    loss: Callable[[Tensor, slice], Tensor],
+    weight_grad: Tensor | None,
+    bias_grad: Tensor | None,
+    chunk: int = _CHUNK,
+) -> tuple[Tensor, Tensor]:
+    """:func:`token_logprobs`, and the gradient of the sum of ``loss(logprobs[rows], rows)`` over all rows.
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
-        hidden, weight, bias, targets, log_total = ctx.saved_tensors
-        (grad,) = grad_outputs
-        wide = grad.dtype
-        grad_hidden = torch.empty_like(hidden)
-        grad_weight = torch.zeros_like(weight, dtype=wide) if ctx.needs_input_grad[1] else None
-        grad_bias = torch.zeros_like(bias, dtype=wide) if ctx.needs_input_grad[2] else None
-        for rows in _slices(hidden.shape[0], ctx.chunk):
-            raw = linear(hidden[rows], weight, bias).to(wide)
-            with torch.enable_grad():
-                logits = _divided(ctx.finish(raw.requires_grad_()), ctx.temperature)
-            # d logprob / d logits = onehot(target) - softmax(logits)
-            grad_logits = (logits.detach() - log_total[rows, None]).exp_().mul_(-grad[rows, None])
-            grad_logits.scatter_add_(-1, targets[rows, None], grad[rows, None])
-            (grad_raw,) = torch.autograd.grad(logits, raw, grad_logits)
-            narrow = grad_raw.to(hidden.dtype)
-            grad_hidden[rows] = narrow @ weight
-            if grad_weight is not None:
-                grad_weight += narrow.T @ hidden[rows]
-            if grad_bias is not None:
-                grad_bias += grad_raw.sum(0)
-        return grad_hidden, grad_weight, grad_bias, None, None, None, None
+    ``loss`` is given a slice of the log-probabilities and the slice itself, and returns a scalar; it may be called with
+    any partition of the N rows. Returns the log-probabilities [N] and the gradient of ``hidden`` [N, d]; adds those of
+    the head's weight and bias to ``weight_grad`` [V, d] and ``bias_grad`` [V], which may be wider than the weights
+    themselves; None for one that is not trained.
+    """
+    found = hidden.new_empty(len(hidden), dtype=_wide(hidden))
+    grad_hidden = torch.empty_like(hidden)
+    product = None if weight_grad is None else torch.empty_like(head.weight)
+    for rows, logits in _raw_logits(hidden, head, chunk):
+        for part in _parts(logits):
+            here = slice(rows.start + part.start, rows.start + part.stop)
+            wide = logits[part].to(found.dtype)
+            found[here], grad = _logits_gradient(
+                wide, head, targets[here], temperature, lambda x, here=here: loss(x, here)
+            )
+            if bias_grad is not None:
+                bias_grad += grad.sum(0)
+            logits[part] = grad
+        torch.mm(logits, head.weight, out=grad_hidden[rows])
+        if weight_grad is not None:
+            weight_grad += torch.mm(logits.T, hidden[rows], out=product)
+    return found, grad_hidden
 
 
-def _slices(length: int, chunk: int) -> list[slice]:
-    return [slice(start, start + chunk) for start in range(0, length, chunk)]
+def _logits_gradient(
+    raw: Tensor, head: Head, targets: Tensor, temperature: float, loss: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """The targets' log-probabilities [n], and the gradient of their loss in ``raw`` [n, V]."""
+    with torch.enable_grad():
+        finished = head.finish(raw.requires_grad_()) / temperature
+    logits = finished.detach()
+    top = logits.amax(-1, keepdim=True)
+    chances = (logits - top).exp_()
+    total = chances.sum(-1, keepdim=True)
+    logprobs = (logits.gather(-1, targets[:, None]) - top - total.log())[:, 0]
+    with torch.enable_grad():
+        leaf = logprobs.detach().requires_grad_()
+        (grad,) = torch.autograd.grad(loss(leaf), leaf)
+    # d logprob / d logits = onehot(target) - softmax(logits)
+    grad_logits = chances.mul_(-grad[:, None] / total).scatter_add_(-1, targets[:, None], grad[:, None])
+    return logprobs, torch.autograd.grad(finished, raw, grad_logits)[0]
 
 
-def _divided(logits: Tensor, temperature: float) -> Tensor:
-    return logits if temperature == 1 else logits / temperature
+def _raw_logits(hidden: Tensor, head: Head, chunk: int) -> Iterator[tuple[slice, Tensor]]:
+    """Slices of the rows with their hidden @ weight.T + bias, in a buffer that is used again for the next slice."""
+    buffer = hidden.new_empty(min(chunk, len(hidden)), len(head.weight))
+    for start in range(0, len(hidden), chunk):
+        rows = slice(start, min(start + chunk, len(hidden)))
+        logits = torch.mm(hidden[rows], head.weight.T, out=buffer[: rows.stop - rows.start])
+        yield rows, logits if head.bias is None else logits.add_(head.bias)
+
+
+def _parts(logits: Tensor) -> Iterator[slice]:
+    step = max(1, _ENTRIES.get(logits.device.type, _ENTRIES_ELSEWHERE) // logits.shape[1])
+    return (slice(start, min(start + step, len(logits))) for start in range(0, len(logits), step))
+
+
+def _wide(hidden: Tensor) -> torch.dtype:
+    return torch.promote_types(hidden.dtype, torch.float32)

@@ -44,6 +44,19 @@ class MasterWeights:
                 handle.remove()
             self._drop_gradients()
 
+    def gradient_of(self, parameter: Tensor) -> Tensor | None:
+        """Where to add to the gradient of ``parameter`` by hand: its master's, made if it is not there yet.
+
+        None for a tensor that is not trained.
+        """
+        for name, candidate in self._parameters.items():
+            if candidate is parameter and candidate.requires_grad:
+                master = self.by_name[name]
+                if master.grad is None:
+                    master.grad = torch.zeros_like(master)
+                return master.grad
+        return None
+
     @torch.no_grad()
     def publish(self) -> None:
         """Round the masters into the weights that the model computes with, in place."""

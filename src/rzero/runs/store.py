@@ -28,6 +28,7 @@ MAY_CHANGE = (
     "checkpoint.every_steps",
     "checkpoint.keep_last",
     "grading.workers",
+    "grpo.checkpointing",
 )
 """Options that a resumed run may change: they alter neither what was computed nor what will be.
 

@@ -1,0 +1,115 @@
+"""One model's forward and backward passes over micro-batches."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from rzero.grpo.attention import PackedAttention
+from rzero.grpo.batch import MicroBatch, Row, packed_microbatches, padded_microbatches
+from rzero.grpo.logprobs import backward_token_logprobs, token_logprobs
+from rzero.grpo.masters import MasterWeights
+from rzero.models.attention import own_attention, takes_own_attention
+from rzero.models.head import hidden_states
+from rzero.models.language_model import LanguageModel
+
+
+class Passes:
+    """Passes of ``model`` at a sampling ``temperature``.
+
+    An architecture that is not known to take our attention reads padded batches, of which one warning tells.
+    ``checkpointing`` keeps only each layer's input for the backward pass, which computes the rest once more.
+    """
+
+    def __init__(self, model: LanguageModel, *, temperature: float, checkpointing: bool) -> None:
+        self._model = model
+        self._temperature = temperature
+        self._checkpointing = checkpointing
+        self._packed = takes_own_attention(model.module)
+        if not self._packed:
+            warnings.warn(
+                f"{type(model.module).__name__} does not let rzero do its attention, so its batches are padded and "
+                f"repeat the prompt for each rollout: the gradient is the same, but slower",
+                stacklevel=2,
+            )
+
+    def microbatches(self, rows: Sequence[Row], *, tokens_per_microbatch: int) -> list[MicroBatch]:
+        """``rows`` in the form that the model reads fastest; see ``batch.py``."""
+        split = packed_microbatches if self._packed else padded_microbatches
+        return split(
+            rows,
+            tokens_per_microbatch=tokens_per_microbatch,
+            dtype=torch.promote_types(self._model.dtype, torch.float32),
+            device=self._model.device,
+        )
+
+    @torch.no_grad()
+    def logprobs(self, batch: MicroBatch, *, model: LanguageModel | None = None) -> Tensor:
+        """Log-probabilities [N] of the batch's targets; under another ``model`` of the same architecture if given."""
+        model = model or self._model
+        with _attention(model, batch):
+            hidden = _predicting_states(model, batch)
+        return token_logprobs(hidden, model.head, batch.targets, temperature=self._temperature)
+
+    @torch.enable_grad()
+    def backward(self, batch: MicroBatch, masters: MasterWeights, loss: Callable[[Tensor, slice], Tensor]) -> Tensor:
+        """Add the gradient of a loss to the ``masters``; returns the log-probabilities [N] of the batch's targets.
+
+        ``loss(logprobs[rows], rows)`` is the loss of a slice of the targets, a scalar; those of all slices add up.
+        """
+        model = self._model
+        with ExitStack() as stack:
+            stack.enter_context(_attention(model, batch))
+            if self._checkpointing:
+                stack.enter_context(_checkpointed(model))
+            hidden = _predicting_states(model, batch)
+            logprobs, grad_hidden = backward_token_logprobs(
+                hidden.detach(),
+                model.head,
+                batch.targets,
+                temperature=self._temperature,
+                loss=loss,
+                weight_grad=masters.gradient_of(model.head.weight),
+                bias_grad=None if model.head.bias is None else masters.gradient_of(model.head.bias),
+            )
+            hidden.backward(grad_hidden)
+        return logprobs
+
+
+def _predicting_states(model: LanguageModel, batch: MicroBatch) -> Tensor:
+    """The hidden states [N, d] that predict the batch's targets."""
+    hidden = hidden_states(model.module, input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False)
+    return hidden.flatten(0, 1).index_select(0, batch.predictors)
+
+
+@contextmanager
+def _attention(model: LanguageModel, batch: MicroBatch) -> Iterator[None]:
+    if batch.layout is None:
+        yield
+    else:
+        with own_attention(model.module, PackedAttention(layout=batch.layout)):
+            yield
+
+
+@contextmanager
+def _checkpointed(model: LanguageModel) -> Iterator[None]:
+    """Inside, each decoder layer is computed once more in the backward pass, which belongs inside too.
+
+    transformers' own switch needs a model in training mode, with its dropout.
+    """
+    from torch.utils.checkpoint import checkpoint
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    layers = [layer for layer in model.module.modules() if isinstance(layer, GradientCheckpointingLayer)]
+    for layer in layers:
+        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward
