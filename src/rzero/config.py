@@ -184,6 +184,8 @@ class EngineConfig(_Section):
     """embedded: PyTorch in this process, weights shared with the learner."""
     max_rows: int = Field(default=256, ge=1)
     """Completions that are decoded side by side."""
+    kv_gib: float = Field(default=0.0, ge=0.0)
+    """Most memory for the keys and values of running completions, in GiB; 0 takes half of what is free."""
     threads: int = Field(default=0, ge=0)
     """CPU threads; 0 takes all cores. Part of a run's identity: other thread counts round differently."""
 

@@ -27,6 +27,7 @@ class FinishReason(StrEnum):
 
     STOP = "stop"  # the model emitted an end token, or a stop string was completed
     LENGTH = "length"  # max_new_tokens (or the context) ran out: the completion is cut off
+    CANCELLED = "cancelled"  # nobody wanted the rest
 
 
 class Outcome(StrEnum):

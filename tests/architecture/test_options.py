@@ -64,6 +64,7 @@ OPTIONS = [
     "grpo.tokens_per_microbatch",
     "engine.sampler",
     "engine.max_rows",
+    "engine.kv_gib",
     "engine.threads",
     "grading.timeout_s",
     "grading.workers",

@@ -41,11 +41,12 @@ def test_growing_buffers_and_prefilling_in_pieces_change_nothing(
 
 def test_each_distinct_prompt_is_prefilled_once_and_finished_rows_cost_nothing() -> None:
     model = make_model("llama")
+    sampler = EmbeddedSampler(model)
     seen: list[tuple[int, ...]] = []
     embedding: Any = model.module.get_input_embeddings()
     embedding.register_forward_hook(lambda module, inputs, output: seen.append(tuple(inputs[0].shape)))
     prompts = [[5, 6, 7], [8, 9], [5, 6, 7]]
-    found = EmbeddedSampler(model).generate(prompts, SamplingParams(n=4, max_new_tokens=25))
+    found = sampler.generate(prompts, SamplingParams(n=4, max_new_tokens=25))
     assert seen[0] == (2, 3)
     lengths = [len(completion.token_ids) for completions in found for completion in completions]
     assert len(set(lengths)) > 2

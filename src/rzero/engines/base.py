@@ -49,10 +49,14 @@ class Sampler(Protocol):
         params: SamplingParams,
         *,
         on_progress: Callable[[int], None] | None = None,
+        on_finish: Callable[[int, int, Completion], bool] | None = None,
     ) -> list[list[Completion]]:
         """``params.n`` completions for each prompt (token ids), in the order of ``prompts``.
 
-        ``on_progress`` is called with the number of completions that finished since its last call.
+        ``on_progress`` is called with the number of completions that finished since its last call. ``on_finish`` is
+        called with each completion as soon as it ends: (index of the prompt, index of the completion, completion). If
+        it returns True, the prompt's other completions are cancelled: they come back with what they have so far, or
+        empty, and with FinishReason.CANCELLED. That changes no other completion.
         Raises EngineError if a prompt leaves no room in the model's context, naming the prompt's length and the limit.
         """
         ...

@@ -9,6 +9,7 @@ Sliding-window layers keep all columns too: their window is in transformers' mas
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -136,6 +137,12 @@ def count_layers(module: PreTrainedModel) -> int:
     if strange:
         raise EngineError(f"{refusal} ({', '.join(sorted(strange))}); use a decoder-only transformer, or engine=vllm")
     return len(layers)
+
+
+def cache_argument(module: PreTrainedModel) -> str:
+    """What the decoder of ``module`` calls its cache; transformers is renaming it, one model after the other."""
+    parameters = inspect.signature(module.get_decoder().forward).parameters
+    return "cache" if "cache" in parameters else "past_key_values"
 
 
 def vacate(live: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,11 +1,14 @@
 """The default sampler: transformers' own module, in this process, on whatever device it is.
 
 Learner and sampler may share one module, so an update needs no transfer of weights. Speed comes from prefilling each
-distinct prompt once, an in-place cache, rows that leave as soon as they finish, and drawing with one number per row.
+distinct prompt once and keeping its keys and values once, a paged cache, rows that leave as soon as they finish and are
+replaced by waiting ones, and drawing with one number per row. Models whose attention does not go through transformers'
+attention interface are sampled from in waves of rows that start together.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +18,13 @@ from torch import Tensor, nn
 
 from rzero.engines.base import SamplingParams
 from rzero.engines.cache import count_layers
-from rzero.engines.stopping import StopRules
-from rzero.engines.wave import Row, run_wave
+from rzero.engines.drafts import Drafts, Results, Row
+from rzero.engines.memory import available_bytes
+from rzero.engines.paged.cache import PagedCache
+from rzero.engines.paged.pages import Pages
+from rzero.engines.paged.scheduler import Scheduler, pages_needed
+from rzero.engines.paged.select import Choice, choose_kernel
+from rzero.engines.wave import run_wave
 from rzero.engines.weights import load_weights
 from rzero.errors import EngineError
 from rzero.models.language_model import LanguageModel
@@ -26,19 +34,34 @@ from rzero.types import Completion
 class EmbeddedSampler:
     """A :class:`~rzero.engines.base.Sampler` around an opened model.
 
-    At most ``max_rows`` completions are generated at a time; this changes speed and memory, not what is drawn (up to
-    the rounding of matrix products of other sizes). ``policy_version`` is a number that :meth:`load_weights` replaces,
+    At most ``max_rows`` completions are generated at a time, and their keys and values take at most ``kv_bytes`` (0:
+    half of the memory that is free); this changes speed and memory, not what is drawn (up to the rounding of matrix
+    products of other sizes). ``policy_version`` is a number that :meth:`load_weights` replaces,
     or, where a learner trains the same module, a function that asks that learner. Raises EngineError if the
     architecture's cache is not one of keys and values.
     """
 
     def __init__(
-        self, model: LanguageModel, *, max_rows: int = 256, policy_version: int | Callable[[], int] = 0
+        self,
+        model: LanguageModel,
+        *,
+        max_rows: int = 256,
+        kv_bytes: int = 0,
+        policy_version: int | Callable[[], int] = 0,
     ) -> None:
         self._model = model
         self._max_rows = max_rows
         self._policy_version = policy_version
+        self._kv_bytes = kv_bytes
         self._num_layers = count_layers(model.module)
+        self._paged = choose_kernel(model)
+        if self._paged is None:
+            warnings.warn(
+                f"{type(model.module).__name__} keeps its keys and values in a way of its own: it is sampled from "
+                "without paging, correctly but slower",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
     @property
     def policy_version(self) -> int:
@@ -51,24 +74,38 @@ class EmbeddedSampler:
         params: SamplingParams,
         *,
         on_progress: Callable[[int], None] | None = None,
+        on_finish: Callable[[int, int, Completion], bool] | None = None,
     ) -> list[list[Completion]]:
         """See :meth:`rzero.engines.base.Sampler.generate`. An empty prompt is an EngineError, too."""
         rows = self._rows(prompts, params)
-        rules = StopRules(self._model, params.stop)
-        done: dict[tuple[int, int], Completion] = {}
-        with torch.inference_mode(), _evaluating(self._model.module):
-            for start in range(0, len(rows), self._max_rows):
-                wave = rows[start : start + self._max_rows]
-                completions = run_wave(
-                    self._model,
-                    wave,
-                    params,
-                    rules,
-                    num_layers=self._num_layers,
-                    on_progress=on_progress or (lambda finished: None),
-                )
-                done.update(((row.prompt, row.completion), c) for row, c in zip(wave, completions, strict=True))
-        return [[done[prompt, completion] for completion in range(params.n)] for prompt in range(len(prompts))]
+        results = Results(on_progress=on_progress, on_finish=on_finish)
+        if rows:
+            drafts = Drafts(self._model, params, slots=min(self._max_rows, len(rows)))
+            with torch.inference_mode(), _evaluating(self._model.module):
+                if self._paged is None:
+                    self._run_waves(rows, drafts, results)
+                else:
+                    self._run_paged(rows, drafts, results, self._paged)
+        return [[results.done[index, completion] for completion in range(params.n)] for index in range(len(prompts))]
+
+    def _run_paged(self, rows: Sequence[Row], drafts: Drafts, results: Results, paged: Choice) -> None:
+        size = paged.bytes_per_token * paged.kernel.page_size
+        budget = self._kv_bytes or available_bytes(self._model.device) // 2
+        pages = Pages(limit=budget // size)
+        needed = max(pages_needed(row, paged.kernel.page_size) for row in rows)
+        if needed > pages.limit:
+            raise EngineError(
+                f"one completion of up to {max(row.limit for row in rows)} tokens needs {needed * size / 2**30:.3f} "
+                f"GiB for its keys and values, and there are {budget / 2**30:.3f} for them; raise engine.kv_gib to "
+                f"{needed * size / 2**30:.3f} if there is so much memory, or lower max_new_tokens"
+            )
+        cache = PagedCache(self._model, paged.kernel, pages)
+        Scheduler(cache, drafts, results, rows=rows, slots=min(self._max_rows, len(rows))).run()
+
+    def _run_waves(self, rows: Sequence[Row], drafts: Drafts, results: Results) -> None:
+        for start in range(0, len(rows), self._max_rows):
+            wave = rows[start : start + self._max_rows]
+            run_wave(self._model, wave, drafts, results, num_layers=self._num_layers)
 
     def load_weights(self, source: Path | Iterable[tuple[str, Tensor]], *, policy_version: int) -> None:
         """Replace the weights in place by a checkpoint directory's or by (name, tensor) pairs.

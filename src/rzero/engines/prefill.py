@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from rzero.engines.cache import KVCache
+from rzero.engines.cache import KVCache, cache_argument
 from rzero.models.head import hidden_states
 from rzero.models.language_model import LanguageModel
 from rzero.types import TokenIds
@@ -58,7 +58,7 @@ def _prefill_batch(model: LanguageModel, prompts: Sequence[TokenIds], num_layers
             model.module,
             input_ids=tokens[:, start:stop],
             position_ids=positions,
-            past_key_values=cache,
+            **{cache_argument(model.module): cache},
             use_cache=True,
         )
         here = ((ends >= start) & (ends < stop)).nonzero()[:, 0]

@@ -2,47 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rzero.engines.base import SamplingParams
-from rzero.engines.cache import KVCache, vacate
-from rzero.engines.draw import draw
+from rzero.engines.cache import KVCache, cache_argument, vacate
+from rzero.engines.drafts import Drafts, Results, Row
 from rzero.engines.prefill import prefill
-from rzero.engines.stopping import StopRules
-from rzero.engines.streams import uniforms
-from rzero.errors import EngineError
 from rzero.models.head import hidden_states
 from rzero.models.language_model import LanguageModel
-from rzero.types import Completion, FinishReason, TokenIds
 
 _FIRST_COLUMNS = 256  # room for new tokens before the cache grows for the first time
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """Completion ``completion`` of prompt ``prompt``; at most ``limit`` new tokens."""
-
-    prompt: int
-    completion: int
-    prompt_ids: TokenIds
-    limit: int
-
-
-def run_wave(
-    model: LanguageModel,
-    rows: Sequence[Row],
-    params: SamplingParams,
-    rules: StopRules,
-    *,
-    num_layers: int,
-    on_progress: Callable[[int], None],
-) -> list[Completion]:
-    """One completion for each row, in their order. Equal prompts must be neighbours, the longest prompt first.
+def run_wave(model: LanguageModel, rows: Sequence[Row], drafts: Drafts, results: Results, *, num_layers: int) -> None:
+    """Run ``rows`` to their end. Equal prompts must be neighbours, the longest prompt first.
 
     Raises EngineError if the model computes something that is not a number.
     """
@@ -53,24 +29,16 @@ def run_wave(
     cache = KVCache(num_layers, rows=len(rows), columns=width + min(most, _FIRST_COLUMNS), most_columns=width + most)
     hidden = prefill(model, [row.prompt_ids for row in rows], cache, width=width)
     live = _LiveRows(rows, width=width, columns=width + most, device=hidden.device)
-    streams = np.stack([uniforms(params.seed, row.prompt, row.completion, most) for row in rows])
-    written = _Written(rows)
+    for slot, row in enumerate(rows):
+        drafts.start(slot, row)
     for step in range(most):
-        tokens, logprobs = draw(
-            model.head.logits(hidden),
-            torch.from_numpy(streams[live.index, step]).to(hidden.device),
-            temperature=params.temperature,
-            top_k=params.top_k,
-            top_p=params.top_p,
-        )
-        finished = written.add(step, live.index, tokens, logprobs, rules)
+        tokens, finished = drafts.write(live.index, hidden)
+        finished = results.leave(drafts, live.index, finished)
+        if finished.all():
+            return
         if finished.any():
-            on_progress(int(finished.sum()))
-            if finished.all():
-                break
             tokens = tokens[live.drop(finished, cache)]
         hidden = _advance(model, tokens, live, cache, column=width + step)
-    return written.completions(model)
 
 
 def _advance(model: LanguageModel, tokens: Tensor, live: _LiveRows, cache: KVCache, *, column: int) -> Tensor:
@@ -80,7 +48,7 @@ def _advance(model: LanguageModel, tokens: Tensor, live: _LiveRows, cache: KVCac
         input_ids=tokens[:, None],
         attention_mask=live.mask[:, : column + 1],
         position_ids=(column - live.padding)[:, None],
-        past_key_values=cache,
+        **{cache_argument(model.module): cache},
         use_cache=True,
     )
     return hidden[:, 0]
@@ -107,41 +75,3 @@ class _LiveRows:
         order = order.to(device)
         self.padding, self.mask = self.padding[order], self.mask[order]
         return order
-
-
-class _Written:
-    """What all rows of a wave have generated so far."""
-
-    def __init__(self, rows: Sequence[Row]) -> None:
-        self._limits = np.array([row.limit for row in rows])
-        self._tokens = np.zeros((len(rows), self._limits.max()), dtype=np.int64)
-        self._logprobs = np.zeros(self._tokens.shape, dtype=np.float32)
-        self._lengths = np.zeros(len(rows), dtype=np.int64)
-        self._stopped = np.zeros(len(rows), dtype=bool)
-
-    def add(self, step: int, index: np.ndarray, tokens: Tensor, logprobs: Tensor, rules: StopRules) -> np.ndarray:
-        """Append one token and log-probability [R] to the rows ``index`` [R]; returns which of them finish by it."""
-        self._tokens[index, step] = new = tokens.cpu().numpy()
-        self._logprobs[index, step] = new_logprobs = logprobs.cpu().numpy()
-        if np.isnan(new_logprobs).any():
-            raise EngineError("the model's logits are not numbers: its weights are damaged or training diverged")
-        first = max(0, step + 1 - rules.tail)
-        stopped = rules.ended(new, lambda row: self._tokens[index[row], first : step + 1].tolist())
-        self._stopped[index] = stopped
-        self._lengths[index] = step + 1
-        return stopped | (step + 1 == self._limits[index])
-
-    def completions(self, model: LanguageModel) -> list[Completion]:
-        """One for each row of the wave."""
-        made = []
-        for row, length in enumerate(self._lengths.tolist()):
-            token_ids = tuple(self._tokens[row, :length].tolist())
-            made.append(
-                Completion(
-                    token_ids=token_ids,
-                    logprobs=tuple(self._logprobs[row, :length].tolist()),
-                    finish_reason=FinishReason.STOP if self._stopped[row] else FinishReason.LENGTH,
-                    text=model.decode(token_ids),
-                )
-            )
-        return made

@@ -67,9 +67,10 @@ class EmbeddedEngine:
     """PyTorch in this process. Learner and sampler share one module; a frozen checkpoint is opened once a phase."""
 
     def __init__(self, config: Config, base: Path) -> None:
-        # Threads that spin while they wait cost a factor of ten as soon as another process wants a core. OpenMP reads
-        # this when torch is loaded, so it does nothing where the user's own program has loaded it before.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        # Threads that spin long while they wait are several times slower as soon as another process wants a core, and
+        # those that do not spin at all sleep between any two operations. OpenMP reads this when torch is loaded, so it
+        # does nothing where the user's own program has loaded it before.
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
         import torch
 
         torch.set_num_threads(config.engine.threads or _num_cores())
@@ -102,7 +103,10 @@ class EmbeddedEngine:
         """A sampler over a frozen checkpoint."""
         from rzero.engines.embedded import EmbeddedSampler
 
-        return EmbeddedSampler(self._open_frozen(checkpoint), max_rows=self._config.engine.max_rows)
+        options = self._config.engine
+        return EmbeddedSampler(
+            self._open_frozen(checkpoint), max_rows=options.max_rows, kv_bytes=_bytes(options.kv_gib)
+        )
 
     def policy(self, checkpoint: Path, *, reference: Path, role: RoleConfig) -> Policy:
         """A learner over ``checkpoint`` and a sampler over the same weights."""
@@ -121,7 +125,10 @@ class EmbeddedEngine:
             max_new_tokens=role.max_new_tokens,
         )
         sampler = EmbeddedSampler(
-            model, max_rows=self._config.engine.max_rows, policy_version=lambda: learner.policy_version
+            model,
+            max_rows=self._config.engine.max_rows,
+            kv_bytes=_bytes(self._config.engine.kv_gib),
+            policy_version=lambda: learner.policy_version,
         )
         return Policy(learner=learner, sampler=sampler)
 
@@ -144,6 +151,10 @@ class EmbeddedEngine:
             model.module.requires_grad_(False)
             self._frozen[checkpoint] = model
         return self._frozen[checkpoint]
+
+
+def _bytes(gib: float) -> int:
+    return int(gib * 2**30)
 
 
 def _num_cores() -> int:

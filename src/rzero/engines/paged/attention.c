@@ -1,0 +1,280 @@
+/* Attention of one new token per row over a paged key-value cache, for CPUs. See paged_native.py for the Python side.
+
+   A page holds 16 tokens of one key-value head, laid out so that 16 scores, or 16 entries of the output, are one
+   vector and no sum ever runs across a vector:
+
+     keys    fp32 [D][16 tokens]         bf16 [D/2][16 tokens][2 entries]
+     values  fp32 [16 tokens][D]         bf16 [8 token pairs][D][2 tokens]
+
+   The bf16 layouts are those of the AVX512-BF16 dot product, which sums two neighbouring products in fp32. Other CPUs
+   widen the two halves. Vectors are GCC's generic ones, which every target of GCC and Clang lowers to what it has. */
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
+
+#define PAGE 16
+#define MOST_QUERIES 4 /* query heads that share one read of the keys */
+
+typedef float f16v __attribute__((vector_size(64), aligned(4)));
+typedef uint32_t u16v __attribute__((vector_size(64), aligned(4)));
+typedef int32_t i16v __attribute__((vector_size(64), aligned(4)));
+typedef uint16_t bf16;
+
+static inline bf16 round_bf16(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    if ((bits & 0x7fffffffu) > 0x7f800000u) return (bf16)(bits >> 16 | 0x40); /* NaN stays NaN */
+    return (bf16)((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
+}
+
+static inline f16v splat(float x) {
+    return (f16v){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x};
+}
+
+/* acc + (even halves of a) * (low half of b) + (odd halves of a) * (high half of b), in fp32 */
+static inline f16v dot_pairs(f16v acc, u16v a, uint32_t b) {
+#ifdef __AVX512BF16__
+    return (f16v)_mm512_dpbf16_ps((__m512)acc, (__m512bh)a, (__m512bh)_mm512_set1_epi32((int)b));
+#else
+    uint32_t low = b << 16, high = b & 0xffff0000u;
+    float x, y;
+    memcpy(&x, &low, 4);
+    memcpy(&y, &high, 4);
+    return acc + (f16v)(a << 16) * x + (f16v)(a & 0xffff0000u) * y;
+#endif
+}
+
+/* e^x for x <= 0, to about 2 units in the last place: 2^n times a polynomial on [-ln2/2, ln2/2]. */
+static inline f16v exp_vector(f16v x) {
+    f16v low = splat(-87.0f);
+    i16v under = x < low;
+    x = (f16v)(((u16v)x & ~(u16v)under) | ((u16v)low & (u16v)under));
+    f16v shifted = x * 1.44269504f + 12582912.0f; /* adding 1.5 * 2^23 rounds to an integer */
+    f16v n = shifted - 12582912.0f;
+    x = x - n * 0.693145752f;
+    x = x - n * 1.42860677e-6f;
+    f16v p = splat(1.38888889e-3f);
+    p = p * x + 8.33333333e-3f;
+    p = p * x + 4.16666667e-2f;
+    p = p * x + 1.66666667e-1f;
+    p = p * x + 0.5f;
+    p = p * x + 1.0f;
+    p = p * x + 1.0f;
+    i16v power = __builtin_convertvector(n, i16v);
+    return (f16v)((i16v)p + (power << 23));
+}
+
+static inline float vector_max(f16v v) {
+    float most = v[0];
+    for (int i = 1; i < 16; i++) most = v[i] > most ? v[i] : most;
+    return most;
+}
+
+static inline float vector_sum(f16v v) {
+    float total = 0;
+    for (int i = 0; i < 16; i++) total += v[i];
+    return total;
+}
+
+/* One row and key-value head. */
+typedef struct {
+    const int32_t *pages; /* of this row */
+    int first, length;    /* tokens [first, length) are seen */
+    int kv_heads, head, head_dim;
+    float scale, softcap;
+} Span;
+
+/* Raw scores [queries][columns] to weights in place, where column 0 is token `start`; returns the sums in `total`. */
+static inline void softmax(float *scores, int columns, int start, const Span *s, int queries, float *total) {
+    for (int q = 0; q < queries; q++) {
+        float *row = scores + (size_t)q * columns;
+        f16v most = splat(-INFINITY);
+        for (int c = 0; c < columns; c += PAGE) {
+            f16v x = *(f16v *)(row + c) * s->scale;
+            if (s->softcap > 0) for (int i = 0; i < 16; i++) x[i] = s->softcap * tanhf(x[i] / s->softcap);
+            if (start + c < s->first || start + c + PAGE > s->length)
+                for (int i = 0; i < 16; i++)
+                    if (start + c + i < s->first || start + c + i >= s->length) x[i] = -INFINITY;
+            *(f16v *)(row + c) = x;
+            i16v greater = x > most;
+            most = (f16v)(((u16v)x & (u16v)greater) | ((u16v)most & ~(u16v)greater));
+        }
+        f16v peak = splat(vector_max(most)), sum = splat(0);
+        for (int c = 0; c < columns; c += PAGE) {
+            f16v x = *(f16v *)(row + c) - peak;
+            i16v hidden = x == splat(-INFINITY);
+            x = (f16v)((u16v)exp_vector(x) & ~(u16v)hidden);
+            *(f16v *)(row + c) = x;
+            sum += x;
+        }
+        total[q] = vector_sum(sum);
+    }
+}
+
+#define ALWAYS static inline __attribute__((always_inline))
+
+ALWAYS void scores_f32(const Span *s, const float *q, const float *pool, float *scores, int columns, const int n) {
+    for (int c = 0, p = s->first / PAGE; c < columns; c += PAGE, p++) {
+        const float *keys = pool + ((size_t)s->pages[p] * s->kv_heads + s->head) * PAGE * s->head_dim;
+        f16v acc[MOST_QUERIES] = {};
+        for (int d = 0; d < s->head_dim; d++)
+            for (int i = 0; i < n; i++) acc[i] += *(const f16v *)(keys + d * PAGE) * q[i * s->head_dim + d];
+        for (int i = 0; i < n; i++) *(f16v *)(scores + (size_t)i * columns + c) = acc[i];
+    }
+}
+
+ALWAYS void output_f32(const Span *s, const float *weights, const float *pool, float *out, int columns, const int n) {
+    for (int d = 0; d < s->head_dim; d += 16) {
+        f16v acc[MOST_QUERIES] = {};
+        for (int c = 0, p = s->first / PAGE; c < columns; c += PAGE, p++) {
+            const float *values = pool + ((size_t)s->pages[p] * s->kv_heads + s->head) * PAGE * s->head_dim + d;
+            for (int t = 0; t < PAGE; t++)
+                for (int i = 0; i < n; i++)
+                    acc[i] += *(const f16v *)(values + t * s->head_dim) * weights[(size_t)i * columns + c + t];
+        }
+        for (int i = 0; i < n; i++) *(f16v *)(out + i * s->head_dim + d) = acc[i];
+    }
+}
+
+ALWAYS void scores_bf16(const Span *s, const bf16 *q, const bf16 *pool, float *scores, int columns, const int n) {
+    for (int c = 0, p = s->first / PAGE; c < columns; c += PAGE, p++) {
+        const bf16 *keys = pool + ((size_t)s->pages[p] * s->kv_heads + s->head) * PAGE * s->head_dim;
+        f16v acc[MOST_QUERIES] = {};
+        for (int d = 0; d < s->head_dim; d += 2) {
+            u16v pairs = *(const u16v *)(keys + d * PAGE);
+            for (int i = 0; i < n; i++) {
+                uint32_t pair;
+                memcpy(&pair, q + i * s->head_dim + d, 4);
+                acc[i] = dot_pairs(acc[i], pairs, pair);
+            }
+        }
+        for (int i = 0; i < n; i++) *(f16v *)(scores + (size_t)i * columns + c) = acc[i];
+    }
+}
+
+/* Weights are rounded to bf16 for the product, as every bf16 attention does. */
+ALWAYS void output_bf16(const Span *s, const uint32_t *weights, const bf16 *pool, float *out, int columns, const int n) {
+    for (int d = 0; d < s->head_dim; d += 32) {
+        const int wide = d + 16 < s->head_dim;
+        f16v low[MOST_QUERIES] = {}, high[MOST_QUERIES] = {};
+        for (int c = 0, p = s->first / PAGE; c < columns; c += PAGE, p++) {
+            const bf16 *values = pool + ((size_t)s->pages[p] * s->kv_heads + s->head) * PAGE * s->head_dim + 2 * d;
+            for (int t = 0; t < PAGE / 2; t++) {
+                u16v a = *(const u16v *)(values + 2 * t * s->head_dim);
+                u16v b = wide ? *(const u16v *)(values + 2 * t * s->head_dim + 32) : a;
+                for (int i = 0; i < n; i++) {
+                    uint32_t pair = weights[((size_t)i * columns + c) / 2 + t];
+                    low[i] = dot_pairs(low[i], a, pair);
+                    if (wide) high[i] = dot_pairs(high[i], b, pair);
+                }
+            }
+        }
+        for (int i = 0; i < n; i++) {
+            *(f16v *)(out + i * s->head_dim + d) = low[i];
+            if (wide) *(f16v *)(out + i * s->head_dim + d + 16) = high[i];
+        }
+    }
+}
+
+#define DISPATCH(call, n)             \
+    switch (n) {                      \
+        case 1: call(1); break;       \
+        case 2: call(2); break;       \
+        case 3: call(3); break;       \
+        default: call(4);             \
+    }
+
+static void row_f32(const Span *s, const float *q, float *out, const float *keys, const float *values, int n, float *scratch) {
+    int start = s->first / PAGE * PAGE, columns = (s->length + PAGE - 1) / PAGE * PAGE - start;
+    float total[MOST_QUERIES];
+#define SCORES(n) scores_f32(s, q, keys, scratch, columns, n)
+    DISPATCH(SCORES, n)
+    softmax(scratch, columns, start, s, n, total);
+#define OUTPUT(n) output_f32(s, scratch, values, out, columns, n)
+    DISPATCH(OUTPUT, n)
+    for (int i = 0; i < n * s->head_dim; i++) out[i] /= total[i / s->head_dim];
+#undef SCORES
+#undef OUTPUT
+}
+
+static void row_bf16(const Span *s, const bf16 *q, bf16 *out, const bf16 *keys, const bf16 *values, int n, float *scratch) {
+    int start = s->first / PAGE * PAGE, columns = (s->length + PAGE - 1) / PAGE * PAGE - start;
+    float total[MOST_QUERIES], *wide = scratch + (size_t)MOST_QUERIES * columns;
+#define SCORES(n) scores_bf16(s, q, keys, scratch, columns, n)
+    DISPATCH(SCORES, n)
+    softmax(scratch, columns, start, s, n, total);
+    bf16 *narrow = (bf16 *)scratch; /* entry i is written after entry i of the wider array was read */
+    for (int i = 0; i < n * columns; i++) narrow[i] = round_bf16(scratch[i]);
+#define OUTPUT(n) output_bf16(s, (const uint32_t *)scratch, values, wide, columns, n)
+    DISPATCH(OUTPUT, n)
+    for (int i = 0; i < n * s->head_dim; i++) out[i] = round_bf16(wide[i] / total[i / s->head_dim]);
+#undef SCORES
+#undef OUTPUT
+}
+
+/* out [rows][heads][head_dim] = attention of queries of the same shape. `table` [rows][table_width] lists each row's
+   pages, `lengths` [rows] its tokens. A window of w > 0 shows the last w tokens alone. Returns 0, or 1 without memory. */
+int attend(const void *queries, void *out, const void *keys, const void *values, const int32_t *table, int table_width,
+           const int32_t *lengths, int rows, int heads, int kv_heads, int head_dim, float scale, int window,
+           float softcap, int is_bf16, int threads) {
+    const int share = heads / kv_heads;
+    int longest = 0, failed = 0;
+    for (int r = 0; r < rows; r++) longest = lengths[r] > longest ? lengths[r] : longest;
+    const size_t size = (size_t)MOST_QUERIES * (longest + 2 * PAGE + head_dim) * sizeof(float);
+    /* Neighbouring rows mostly share a prompt: with the head as the outer loop, its pages stay in the core's cache. */
+#pragma omp parallel num_threads(threads) reduction(| : failed)
+    {
+        float *scratch = malloc(size);
+        if (!scratch) failed = 1;
+#pragma omp for collapse(2) schedule(static)
+        for (int h = 0; h < kv_heads; h++)
+            for (int r = 0; r < rows; r++) {
+                if (!scratch) continue;
+                int length = lengths[r], first = window > 0 && length > window ? length - window : 0;
+                Span s = {table + (size_t)r * table_width, first, length, kv_heads, h, head_dim, scale, softcap};
+                for (int g = 0; g < share; g += MOST_QUERIES) {
+                    int n = share - g < MOST_QUERIES ? share - g : MOST_QUERIES;
+                    size_t at = ((size_t)r * heads + h * share + g) * head_dim;
+                    if (is_bf16)
+                        row_bf16(&s, (const bf16 *)queries + at, (bf16 *)out + at, keys, values, n, scratch);
+                    else
+                        row_f32(&s, (const float *)queries + at, (float *)out + at, keys, values, n, scratch);
+                }
+            }
+        free(scratch);
+    }
+    return failed;
+}
+
+/* Write tokens into their pages: token i of `keys` and `values` [tokens][kv_heads][head_dim] goes to place offsets[i]
+   of page pages[i]. */
+void store(const void *keys, const void *values, void *key_pool, void *value_pool, const int32_t *pages,
+           const int32_t *offsets, int tokens, int kv_heads, int head_dim, int is_bf16, int threads) {
+#pragma omp parallel for collapse(2) schedule(static) num_threads(threads)
+    for (int i = 0; i < tokens; i++)
+        for (int h = 0; h < kv_heads; h++) {
+            size_t from = ((size_t)i * kv_heads + h) * head_dim;
+            size_t page = ((size_t)pages[i] * kv_heads + h) * PAGE * head_dim;
+            int t = offsets[i];
+            if (is_bf16) {
+                const bf16 *k = (const bf16 *)keys + from, *v = (const bf16 *)values + from;
+                bf16 *to_k = (bf16 *)key_pool + page, *to_v = (bf16 *)value_pool + page;
+                for (int d = 0; d < head_dim; d++) {
+                    to_k[(d / 2 * PAGE + t) * 2 + d % 2] = k[d];
+                    to_v[(t / 2 * head_dim + d) * 2 + t % 2] = v[d];
+                }
+            } else {
+                const float *k = (const float *)keys + from, *v = (const float *)values + from;
+                float *to_k = (float *)key_pool + page, *to_v = (float *)value_pool + page;
+                for (int d = 0; d < head_dim; d++) {
+                    to_k[d * PAGE + t] = k[d];
+                    to_v[t * head_dim + d] = v[d];
+                }
+            }
+        }
+}

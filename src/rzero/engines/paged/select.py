@@ -1,0 +1,81 @@
+"""Which attention kernel serves a model, proven on the model itself."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from rzero.engines.paged.cache import PagedCache
+from rzero.engines.paged.kernels import Kernel
+from rzero.engines.paged.native import NativeKernel
+from rzero.engines.paged.pages import Pages
+from rzero.engines.paged.plain import PlainKernel
+from rzero.models.head import hidden_states
+from rzero.models.language_model import LanguageModel
+
+_PROMPT, _DECODED = 21, 3  # the prompt ends inside its second page
+_REFUSALS = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, AssertionError)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A kernel, and the bytes that one token takes in its cache, all layers together."""
+
+    kernel: Kernel
+    bytes_per_token: int
+
+
+def choose_kernel(model: LanguageModel) -> Choice | None:
+    """The fastest kernel that computes what the model's own forward pass does; None if the model cannot be paged."""
+    for make in _candidates(model):
+        kernel = make()
+        try:
+            with torch.inference_mode():
+                size = _check(model, kernel)
+        except _REFUSALS:
+            continue  # its attention does not go through the interface, or wants something that no kernel has
+        if size is not None:
+            return Choice(kernel, size)
+    return None
+
+
+def _candidates(model: LanguageModel) -> Iterator[Callable[[], Kernel]]:
+    if model.device.type == "cpu" and model.dtype in NativeKernel.DTYPES:
+        try:
+            NativeKernel()
+        except OSError as error:
+            warnings.warn(f"sampling is slower than it could be: {error}", RuntimeWarning, stacklevel=2)
+        else:
+            yield NativeKernel
+    yield PlainKernel
+
+
+def _check(model: LanguageModel, kernel: Kernel) -> int | None:
+    """Prefill and decode a few tokens; bytes per token, or None if the hidden states are not the model's own."""
+    vocab_size = model.head.weight.shape[0]
+    tokens = (torch.arange(1, _PROMPT + _DECODED + 1) * 7919 % vocab_size).tolist()
+    expected = hidden_states(model.module, input_ids=torch.tensor([tokens], device=model.device), use_cache=False)[
+        0, _PROMPT - 1 :
+    ].float()
+    pages = Pages(limit=-(-len(tokens) // kernel.page_size))
+    own = pages.take(pages.limit)
+    cache = PagedCache(model, kernel, pages)
+    found = [cache.prefill([tuple(tokens[:_PROMPT])], [own])]
+    for position in range(_PROMPT, len(tokens)):
+        found.append(
+            cache.decode(
+                torch.tensor(tokens[position : position + 1], device=model.device),
+                np.array([position], dtype=np.int32),
+                np.array([own], dtype=np.int32),
+            )
+        )
+    if not expected.isfinite().all():
+        return cache.bytes_per_token  # damaged weights: nothing to compare, and whoever samples will say so
+    distance = (torch.cat(found).float() - expected).norm() / expected.norm()
+    # Rounding adds up over the layers like a random walk; a missing operation shows as a distance near 1.
+    tolerance = 8 * torch.finfo(model.dtype).eps * cache.num_layers**0.5
+    return cache.bytes_per_token if distance < min(tolerance, 0.25) else None
