@@ -14,7 +14,9 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
-demo: demo-llm ## set up, then run R-Zero
+demo: $(VENV)/.installed ## set up, then run R-Zero on the bundled micro model (minutes on two cores, offline)
+	$(BIN)/rzero run --out runs/demo
+	$(BIN)/rzero ask runs/demo --write 3
 
 demo-llm: $(VENV)/.installed ## set up, fetch a small language model, run two iterations on the CPU (about 20 minutes)
 	$(BIN)/python scripts/fetch_model.py smollm2-135m --out models

@@ -33,6 +33,9 @@ R-Zero: a Challenger and a Solver from one base language model teach each other,
 
 Presets: {presets} (default: {default}). `rzero COMMAND --help` says more of each.
 Any option of a run may follow as --section.option value."""
+KIND_OF_GAIN = """What kind of gain this is: the base answers at once or step by step, by chance, and step by step is right far more
+often. The votes find that out without one true answer, and training makes it the rule. So this is elicitation of what
+the base could already do; next to no new arithmetic is learned. docs/micro_study.md takes the two apart."""
 OWN_FLAGS = ("-h", "--help", "--json")
 OWN_OPTIONS = ("--model", "--out", "--write", "--iteration", "--preset")
 
@@ -158,12 +161,15 @@ def _resolve(known: argparse.Namespace, overrides: dict[str, str]) -> options.Co
 def _run(known: argparse.Namespace, overrides: dict[str, str]) -> int:
     config = _resolve(known, overrides)
     from rzero.evolve.loop import run
+    from rzero.models.resolve import BUNDLED
 
     result = run(config, known.out)
     print(f"Solver:     {result.solver}")
     print(f"Challenger: {result.challenger}")
     print(f"Next: rzero ask {known.out} --write 3 (the Challenger asks, the Solver votes); rzero status {known.out};")
     print(f"      or go on from here with the same command and --iterations {config.iterations + 1}")
+    if config.model.path == BUNDLED:
+        print(f"\n{KIND_OF_GAIN}")
     return 0
 
 

@@ -23,8 +23,8 @@ from rzero.domains.arithmetic.work import exact, work
 class CorpusOptions:
     """What the corpus is made of, as shares."""
 
-    challenger_share: float = 0.15
-    direct_share: float = 0.5
+    challenger_share: float = 0.2
+    direct_share: float = 0.6
     damaged_share: float = 0.06
     slip_rate: float = 0.03
     direct_slip_rate: float = 0.08

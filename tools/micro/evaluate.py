@@ -20,6 +20,7 @@ from rzero.types import Prompt
 
 ROWS = 512
 MAX_NEW_TOKENS = 200
+DIRECT_STARTS = ("\\boxed{", "none")
 NUM_VOTES = 10
 PROMPT = arithmetic.challenger_prompt()
 
@@ -53,8 +54,11 @@ class Generator:
         self._tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
         self._model = AutoModelForCausalLM.from_pretrained(folder).eval()
 
-    def complete(self, prompts: Sequence[Prompt], *, greedy: bool = False) -> list[str]:
-        """One completion for each prompt, in order; rows of like length are decoded together."""
+    def complete(self, prompts: Sequence[Prompt], *, greedy: bool = False, stepwise: bool = False) -> list[str]:
+        """One completion for each prompt, in order; rows of like length are decoded together.
+
+        ``stepwise`` forbids the first tokens of a direct answer.
+        """
         texts = [
             self._tokenizer.apply_chat_template(
                 [{"role": message.role, "content": message.content} for message in prompt.messages],
@@ -71,6 +75,8 @@ class Generator:
                 [texts[i] for i in rows], return_tensors="pt", padding=True, add_special_tokens=False
             )
             sampling = {"do_sample": False} if greedy else {"do_sample": True, "temperature": 1.0, "top_k": 0}
+            if stepwise:
+                sampling["begin_suppress_tokens"] = self._tokenizer.convert_tokens_to_ids(list(DIRECT_STARTS))
             with torch.inference_mode():
                 ids = self._model.generate(
                     input_ids=batch["input_ids"],
@@ -83,13 +89,15 @@ class Generator:
                 completions[index] = text
         return completions
 
-    def vote(self, questions: Sequence[str], *, votes: int, greedy: bool = False) -> list[Votes]:
+    def vote(
+        self, questions: Sequence[str], *, votes: int, greedy: bool = False, stepwise: bool = False
+    ) -> list[Votes]:
         """``votes`` answers to each question."""
         prompts = [arithmetic.solver_prompt(question) for question in questions for _ in range(votes)]
-        texts = self.complete(prompts, greedy=greedy)
+        texts = self.complete(prompts, greedy=greedy, stepwise=stepwise)
         groups = [texts[start : start + votes] for start in range(0, len(texts), votes)]
         return [
-            Votes([arithmetic.extract_answer(t) for t in group], [not t.startswith(("\\boxed", "none")) for t in group])
+            Votes([arithmetic.extract_answer(t) for t in group], [not t.startswith(DIRECT_STARTS) for t in group])
             for group in groups
         ]
 
@@ -102,6 +110,7 @@ class Graded:
     family: str
     gold: str
     greedy: str | None
+    greedy_stepwise: str | None
     sampled: Votes
 
     def right(self) -> list[bool]:
@@ -126,13 +135,22 @@ def evaluate(model: Path, *, test: Path, limit: int, seed: int) -> None:
 
 def _print_accuracy(generator: Generator, rows: list[dict[str, Any]]) -> None:
     questions = [row["question"] for row in rows]
-    greedy, sampled = generator.vote(questions, votes=1, greedy=True), generator.vote(questions, votes=8)
+    greedy = generator.vote(questions, votes=1, greedy=True)
+    forced = generator.vote(questions, votes=1, greedy=True, stepwise=True)
     graded = [
-        Graded(level=row["level"], family=row["family"], gold=row["answer"], greedy=first.answers[0], sampled=votes)
-        for row, first, votes in zip(rows, greedy, sampled, strict=True)
+        Graded(
+            level=row["level"],
+            family=row["family"],
+            gold=row["answer"],
+            greedy=first.answers[0],
+            greedy_stepwise=second.answers[0],
+            sampled=votes,
+        )
+        for row, first, second, votes in zip(rows, greedy, forced, generator.vote(questions, votes=8), strict=True)
     ]
-    print("| | greedy | mean@8 | maj@8 | pass@8 | step by step | mean@8 step by step | mean@8 direct |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| | greedy | greedy step by step | mean@8 | maj@8 | pass@8", end=" ")
+    print("| step by step | mean@8 step by step | mean@8 direct |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for number in sorted({one.level for one in graded}):
         _print_row(f"level {number}", [one for one in graded if one.level == number])
     for family in FAMILIES:
@@ -143,6 +161,7 @@ def _print_accuracy(generator: Generator, rows: list[dict[str, Any]]) -> None:
 def _print_row(name: str, graded: list[Graded]) -> None:
     figures = (
         _percent(one.greedy == one.gold for one in graded),
+        _percent(one.greedy_stepwise == one.gold for one in graded),
         _percent(ok for one in graded for ok in one.right()),
         _percent(one.sampled.majority() == one.gold for one in graded),
         _percent(any(one.right()) for one in graded),

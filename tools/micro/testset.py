@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from itertools import cycle
 from pathlib import Path
 from random import Random
@@ -13,11 +14,15 @@ from rzero.domains.arithmetic.families import FAMILIES, draw
 LEVELS = 5
 PER_LEVEL = 200
 TRIES = 50
+FROZEN_SEED = 20_260
 
 
-def write_test_set(path: Path, *, seed: int = 20_260) -> None:
-    """Write the test set as JSONL: on each level the families take turns, as far as they reach it."""
-    rng, seen = Random(seed), set[str]()
+def write_test_set(path: Path, *, seed: int = FROZEN_SEED, taken: Iterable[str] = ()) -> None:
+    """Write a test set as JSONL: on each level the families take turns, as far as they reach it.
+
+    No question of ``taken`` is in it.
+    """
+    rng, seen = Random(seed), set(taken)
     rows: list[dict[str, object]] = []
     for number in range(1, LEVELS + 1):
         families = cycle(FAMILIES)

@@ -93,6 +93,8 @@ def _lines(summaries: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
             if kind.partition("@")[0] in KINDS
         ]
         lines += [(f"{name}: {kind}", [_interval(result.get(kind)) for result in found]) for kind in kinds]
+        lengths = [_get(result, ("sampled", "mean_completion_tokens")) for result in found]
+        lines.append(("  tokens per sampled answer", [_format(length, "{:.1f}") for length in lengths]))
     return lines
 
 
