@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 
 from rzero.config import Config, RoleConfig
@@ -13,6 +11,7 @@ from rzero.evaluate.tasks import data_path, load_examples
 from rzero.models.checkpoint import weight_files
 from rzero.models.resolve import resolve
 from rzero.plugins import load_object
+from rzero.user_cache import user_cache
 
 
 def check_options(config: Config) -> dict[str, str]:
@@ -48,12 +47,7 @@ def check_options(config: Config) -> dict[str, str]:
 
 def find_model(config: Config) -> Path:
     """The base model's directory; a GGUF file is converted once, into the user's cache. Raises ModelError."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
-    # Without a home directory, as in some containers, expanduser leaves the tilde.
-    cache = Path(tempfile.gettempdir()) if str(home).startswith("~") else home
-    return resolve(
-        config.model.path, store=Path(os.environ.get("RZERO_CACHE") or cache / "rzero") / "models"
-    ).absolute()
+    return resolve(config.model.path, store=user_cache() / "models").absolute()
 
 
 def sizes(config: Config, base: Path) -> list[str]:
