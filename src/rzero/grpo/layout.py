@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 _QUERIES = 512  # of one member in one block, at most: causal keys beyond a block's last query are not computed
+_KEYS = 32  # keys are padded to a multiple: torch's vectorised softmax is up to five times slower between them
 _PADDING = 1.3  # a block may compute this many times the scores that its families need each by itself
 
 
@@ -57,11 +58,10 @@ class Span:
 
 @dataclass(slots=True)
 class Block:
-    """R families of S members with Q queries and P + C keys each; indices are into the packed tokens.
+    """R families of S members with Q queries and C keys each; indices are into the packed tokens.
 
-    ``queries`` [R, S, Q] and ``keys`` [R, S, P + C], the first ``num_shared`` = P of which are the family's prompt, the
-    same for all members. Places that are padding hold the number of packed tokens, which is no token. ``hidden``
-    [R, S, Q, P + C] is True where the query must not see the key.
+    ``queries`` [R, S, Q] and ``keys`` [R, S, C]; the first ``num_shared`` keys are the family's prompt, the same for
+    all members. Places that are padding hold the number of packed tokens, which is no token.
     """
 
     queries: Tensor
@@ -69,15 +69,21 @@ class Block:
     num_shared: int
     _hidden: Tensor
     _distance: Tensor
-    _windowed: dict[int, Tensor] = field(default_factory=dict)
+    _biases: dict[tuple[int | None, torch.dtype], Tensor] = field(default_factory=dict)
 
-    def hidden(self, sliding_window: int | None) -> Tensor:
-        """True where a query must not see a key, with keys ``sliding_window`` or more positions back left out too."""
-        if sliding_window is None:
-            return self._hidden
-        if sliding_window not in self._windowed:
-            self._windowed[sliding_window] = self._hidden | (self._distance >= sliding_window)
-        return self._windowed[sliding_window]
+    def bias(self, sliding_window: int | None, dtype: torch.dtype) -> Tensor:
+        """[R, 1, Q, C] What to add to scores: 0, or -inf where a query must not see a key.
+
+        With a window those are also the keys that are ``sliding_window`` or more positions back.
+        """
+        known = (sliding_window, dtype)
+        if known not in self._biases:
+            hidden = self._hidden
+            if sliding_window is not None:
+                hidden = hidden | (self._distance >= sliding_window)
+            zeros = torch.zeros((), dtype=dtype, device=hidden.device)
+            self._biases[known] = zeros.masked_fill(hidden, float("-inf"))
+        return self._biases[known]
 
 
 class Layout:
@@ -112,20 +118,21 @@ class Layout:
                 [[span.shared] for span in spans],
             )
         )
-        place = torch.arange(first + width, device=device)
+        padding = -(prompt + first + width) % _KEYS
+        place = torch.arange(first + width + padding, device=device)
         own = torch.where(place < lengths[..., None], starts[..., None] + place, none)
         column = torch.arange(prompt, device=device)
         common = torch.where(column < shared, shared_start + column, none)
         # Positions in the sequence, to count a window with; a prompt's padding is hidden whatever its distance.
-        query_place = shared[..., None] + place[first:]
+        query_place = shared[..., None] + place[first : first + width]
         key_place = torch.cat([column.expand(len(spans), -1), shared + place], dim=1)
         distance = (query_place.transpose(1, 2) - key_place[:, None])[:, None]
-        padding = torch.cat([column >= shared, torch.zeros_like(shared + place, dtype=torch.bool)], dim=1)
+        absent = torch.cat([column >= shared, torch.zeros_like(shared + place, dtype=torch.bool)], dim=1)
         return Block(
-            queries=own[..., first:],
+            queries=own[..., first : first + width],
             keys=torch.cat([common[:, None].expand(-1, own.shape[1], -1), own], dim=2),
             num_shared=prompt,
-            _hidden=(distance < 0) | padding[:, None, None],
+            _hidden=(distance < 0) | absent[:, None, None],
             _distance=distance,
         )
 
