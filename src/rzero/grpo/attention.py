@@ -21,11 +21,15 @@ def scores_at_once(device: torch.device) -> int:
     return 1 << 21 if device.type == "cpu" else 1 << 26
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PackedAttention:
-    """The :class:`rzero.models.attention.AttentionFunction` of packed batches with ``layout``."""
+    """The :class:`rzero.models.attention.AttentionFunction` of packed batches with ``layout``.
 
-    layout: Layout
+    Made anew for each pass, it holds the indices of the pass for all layers, and no longer.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._blocks: dict[int, list[Block]] = {}
 
     def __call__(
         self,
@@ -38,11 +42,13 @@ class PackedAttention:
         softcap: float | None,
     ) -> Tensor:
         """``query`` [1, H, T, D], ``key`` and ``value`` [1, K, T, D]; returns [1, T, H, D]."""
-        blocks = self.layout.blocks(max(1, scores_at_once(query.device) // query.shape[1]))
+        num_heads = query.shape[1]
+        if num_heads not in self._blocks:
+            self._blocks[num_heads] = self._layout.blocks(max(1, scores_at_once(query.device) // num_heads))
         rules = _Rules(scaling=scaling, sliding_window=sliding_window, softcap=softcap)
         # Token by token, as the projections made them: these are views.
         tokens = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]
-        return _BlockAttention.apply(*tokens, blocks, rules)[None]
+        return _BlockAttention.apply(*tokens, self._blocks[num_heads], rules)[None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 _QUERIES = 512  # of one member in one block, at most: causal keys beyond a block's last query are not computed
 _KEYS = 32  # keys are padded to a multiple: torch's vectorised softmax is up to five times slower between them
+_NOWHERE = 1 << 40  # a place behind every query
 _PADDING = 1.3  # a block may compute this many times the scores that its families need each by itself
 
 
@@ -67,20 +68,21 @@ class Block:
     queries: Tensor
     keys: Tensor
     num_shared: int
-    _hidden: Tensor
-    _distance: Tensor
+    _query_places: Tensor
+    _key_places: Tensor
     _biases: dict[tuple[int | None, torch.dtype], Tensor] = field(default_factory=dict)
 
     def bias(self, sliding_window: int | None, dtype: torch.dtype) -> Tensor:
-        """[R, 1, Q, C] What to add to scores: 0, or -inf where a query must not see a key.
+        """[R or 1, 1, Q, C] What to add to scores: 0, or -inf where a query must not see a key.
 
         With a window those are also the keys that are ``sliding_window`` or more positions back.
         """
         known = (sliding_window, dtype)
         if known not in self._biases:
-            hidden = self._hidden
+            distance = (self._query_places[:, :, None] - self._key_places[:, None])[:, None]
+            hidden = distance < 0
             if sliding_window is not None:
-                hidden = hidden | (self._distance >= sliding_window)
+                hidden |= distance >= sliding_window
             zeros = torch.zeros((), dtype=dtype, device=hidden.device)
             self._biases[known] = zeros.masked_fill(hidden, float("-inf"))
         return self._biases[known]
@@ -93,17 +95,14 @@ class Layout:
         self.num_tokens = num_tokens
         self._spans = [span for family in families for span in _spans(family)]
         self._device = device
-        self._blocks: dict[int, list[Block]] = {}
 
     def blocks(self, most_scores: int) -> list[Block]:
         """Blocks of at most ``most_scores`` scores for each head, where a single query does not have more of them."""
-        if most_scores not in self._blocks:
-            spans = sorted(
-                (part for span in self._spans for part in _split(span, most_scores)),
-                key=lambda span: (len(span.starts), span.first, span.queries, span.shared),
-            )
-            self._blocks[most_scores] = [self._block(run) for run in _runs(spans, most_scores)]
-        return self._blocks[most_scores]
+        spans = sorted(
+            (part for span in self._spans for part in _split(span, most_scores)),
+            key=lambda span: (len(span.starts), span.first, span.queries, span.shared),
+        )
+        return [self._block(run) for run in _runs(spans, most_scores)]
 
     def _block(self, spans: Sequence[Span]) -> Block:
         device, none = self._device, self.num_tokens
@@ -123,17 +122,15 @@ class Layout:
         own = torch.where(place < lengths[..., None], starts[..., None] + place, none)
         column = torch.arange(prompt, device=device)
         common = torch.where(column < shared, shared_start + column, none)
-        # Positions in the sequence, to count a window with; a prompt's padding is hidden whatever its distance.
-        query_place = shared[..., None] + place[first : first + width]
-        key_place = torch.cat([column.expand(len(spans), -1), shared + place], dim=1)
-        distance = (query_place.transpose(1, 2) - key_place[:, None])[:, None]
-        absent = torch.cat([column >= shared, torch.zeros_like(shared + place, dtype=torch.bool)], dim=1)
+        # Families whose prompts are of one length share their bias: places in a sequence are all that it depends on.
+        shared = shared.unique(dim=0) if (shared == shared[0]).all() else shared
+        beyond = torch.where(column < shared, column, _NOWHERE)
         return Block(
             queries=own[..., first : first + width],
             keys=torch.cat([common[:, None].expand(-1, own.shape[1], -1), own], dim=2),
             num_shared=prompt,
-            _hidden=(distance < 0) | absent[:, None, None],
-            _distance=distance,
+            _query_places=shared + place[first : first + width],
+            _key_places=torch.cat([beyond, shared + place], dim=1),
         )
 
 

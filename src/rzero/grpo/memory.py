@@ -7,8 +7,8 @@ estimated before it begins:
 - the output head's buffers: one chunk of logits, its weight's gradient, and as much again for the embedding's; and the
   scores and logits that are worked on at a time;
 - for each token of the largest pass, what the layers keep for the backward pass. It is not derived from an
-  architecture's formulas but counted on the model itself, in two small passes; half a layer is added for the gradients
-  that are on their way. Checkpointed, each layer keeps its input alone, and one layer at a time the rest.
+  architecture's formulas but counted on the model itself, in two small passes; one layer's share is added for what is
+  on its way. Checkpointed, each layer keeps its input alone, and one layer at a time the rest.
 
 Nothing that the process holds already (weights, masters, reference) is part of the estimate.
 """
@@ -29,7 +29,8 @@ from rzero.errors import EngineError
 _GIB = 1 << 30
 # What torch's allocators and libraries say; RuntimeError is the only type that they raise it with.
 _SHORTAGE = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc")
-_ROOM = 0.8  # of what is available may be planned with before layers are checkpointed
+_ROOM = 0.8  # of what is available is planned with before layers are checkpointed
+_SAFE = 0.8  # of what would just fit is advised
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,7 @@ def plan_checkpointing(needs: dict[bool, StepMemory], *, num_tokens: int, longes
         raise EngineError(
             f"an update needs about {need.bytes_for(num_tokens) / _GIB:.2f} GiB with {num_tokens} tokens in one pass, "
             f"and {available / _GIB:.2f} GiB are available; "
-            + advice(need.most_tokens(available), longest=longest, checkpointing=choice)
+            + advice(int(_SAFE * need.most_tokens(available)), longest=longest, checkpointing=choice)
         )
     return choice
 

@@ -58,10 +58,10 @@ class Passes:
         state = sum(m.numel() * m.element_size() for m in masters.by_name.values()) * (3 if moments else 1)
         head = (CHUNK + 2 * weight.shape[1]) * weight.shape[0] * weight.element_size()
         # Of scores and logits there are several copies while they are worked on.
-        work = 4 * (scores_at_once(weight.device) * weight.element_size() + 4 * logits_at_once(weight.device))
+        work = 8 * scores_at_once(weight.device) * weight.element_size() + 16 * logits_at_once(weight.device)
         layers, kept = max(1, len(_layers(self._model))), self._kept_per_token
         inputs = layers * weight.shape[1] * weight.element_size()
-        per_token = inputs + 3 * kept // (2 * layers) if checkpointing else kept + kept // (2 * layers)
+        per_token = (inputs if checkpointing else kept - kept // layers) + 2 * kept // layers
         return StepMemory(fixed=state + head + work, per_token=per_token)
 
     @cached_property
@@ -128,7 +128,7 @@ def _attention(model: LanguageModel, batch: MicroBatch) -> Iterator[None]:
     if batch.layout is None:
         yield
     else:
-        with own_attention(model.module, PackedAttention(layout=batch.layout)):
+        with own_attention(model.module, PackedAttention(batch.layout)):
             yield
 
 
