@@ -68,8 +68,9 @@ class GrpoLearner:
         self._temperature = temperature or 1.0
         self._passes = Passes(model, temperature=self._temperature)
         self._max_new_tokens = max_new_tokens
-        self._masters = MasterWeights(model.module.eval())
-        checkpoint.continue_masters(model.path, self._masters)
+        model.module.eval()
+        self._masters = MasterWeights(model.trained)
+        checkpoint.continue_masters(model, self._masters)
         self._optimizer = torch.optim.AdamW(
             self._masters.by_name.values(),
             lr=learning_rate,
@@ -108,8 +109,8 @@ class GrpoLearner:
         return metrics.means() | self._counts(groups, kept, num_updates=len(shares))
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """The policy's weights in compute precision, by parameter name; tied ones once."""
-        for name, parameter in self._model.module.named_parameters():
+        """The weights that are trained, in compute precision, by parameter name; tied ones once."""
+        for name, parameter in self._model.trained.items():
             yield name, parameter.detach()
 
     def save(self, path: Path) -> None:
