@@ -12,8 +12,8 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src" / "rzero"
 
 LAYERS = [
-    {"types", "errors", "seeds"},
-    {"plugins", "config", "grading", "rewards", "curriculum", "evaluate"},
+    {"types", "errors", "seeds", "user_cache"},
+    {"plugins", "config", "grading", "rewards", "curriculum", "evaluate", "memory"},
     {"domains"},
     {"analysis"},
     {"runs", "models", "engines", "grpo"},

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from rzero.engines.base import SamplingParams
 from rzero.engines.cache import count_layers
 from rzero.engines.drafts import Drafts, Results, Row
-from rzero.engines.memory import available_bytes
 from rzero.engines.paged.cache import PagedCache
 from rzero.engines.paged.pages import Pages
 from rzero.engines.paged.scheduler import Scheduler, pages_needed
@@ -27,6 +26,7 @@ from rzero.engines.paged.select import Choice, choose_kernel
 from rzero.engines.wave import run_wave
 from rzero.engines.weights import load_weights
 from rzero.errors import EngineError
+from rzero.memory import available_memory
 from rzero.models.language_model import LanguageModel
 from rzero.types import Completion
 
@@ -90,7 +90,7 @@ class EmbeddedSampler:
 
     def _run_paged(self, rows: Sequence[Row], drafts: Drafts, results: Results, paged: Choice) -> None:
         size = paged.bytes_per_token * paged.kernel.page_size
-        budget = self._kv_bytes or available_bytes(self._model.device) // 2
+        budget = self._kv_bytes or available_memory(self._model.device) // 2
         pages = Pages(limit=budget // size)
         needed = max(pages_needed(row, paged.kernel.page_size) for row in rows)
         if needed > pages.limit:
