@@ -2,8 +2,9 @@
 
 16 prompts with 8 rollouts each that rzero sampled; half of each group is rewarded, so that every group counts. Tokens
 are those of the rollouts with their prompts, each prompt as often as it has rollouts, whether or not an engine reads
-it that often. Losses and gradient norms are of the first of these updates; before it, each engine has warmed up on one group,
-which moves weights by 1e-6. TRL keeps weights, gradients and optimiser in bf16; rzero accumulates and steps in fp32.
+it that often. Losses and gradient norms are of the first of these updates; before it, each engine has warmed up on one
+group, which moves weights by 1e-6. TRL keeps weights, gradients and optimiser in bf16; rzero accumulates and steps in
+fp32.
 """
 
 from __future__ import annotations
