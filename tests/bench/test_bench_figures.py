@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import importlib
 import json
 from pathlib import Path
@@ -12,6 +13,12 @@ import all as all_benches
 from harness.options import parse
 from harness.report import Report, ratio_line, table
 from harness.rounds import interleave, paired_ratio, spread
+
+
+@pytest.mark.parametrize("name", ["all", "harness.problems", "harness.report", "harness.rounds", "harness.paper_size"])
+def test_examples_in_docstrings(name: str) -> None:
+    found = doctest.testmod(importlib.import_module(name))
+    assert found.attempted > 0 and found.failed == 0
 
 
 def test_engines_take_turns_in_an_order_that_rotates() -> None:

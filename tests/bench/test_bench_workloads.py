@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from harness.paper_size import iteration
 from harness.problems import conversations, questions, synthetic_groups, word_problems
+from harness.random_model import layers_that_fit, num_weights, shape
 from harness.work import Shape, num_tokens, sampling_work, update_work
 from rzero.config import load
 from rzero.rewards.repetition import bleu_distances, cluster
@@ -57,28 +58,34 @@ def test_synthetic_groups_have_the_sizes_and_the_variance() -> None:
 def test_work_is_what_torch_counts() -> None:
     """One row, one pass; torch counts attention over the whole square, of which a causal row needs (n + 1) / 2n."""
     module = AutoModelForCausalLM.from_config(AutoConfig.for_model(**TINY))
-    shape = Shape.of(TINY)
+    sizes = Shape.of(TINY)
     matrices = [p for n, p in module.named_parameters() if p.dim() == 2 and "embed" not in n]
-    assert shape.layer_weights == sum(p.numel() for p in matrices)
+    assert sizes.layer_weights == sum(p.numel() for p in matrices)
     length = 24
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(input_ids=torch.arange(length)[None], use_cache=False)
-    assert shape.forward(tokens=length, attended=length**2, predicted=length) == counter.get_total_flops()
+    assert sizes.forward(tokens=length, attended=length**2, predicted=length) == counter.get_total_flops()
 
 
 def test_shared_prompts_are_read_once() -> None:
-    shape = Shape.of(TINY)
+    sizes = Shape.of(TINY)
     groups = synthetic_groups(2, group_size=4, prompt_tokens=9, completion_tokens=6, vocab_size=96)
-    shared, repeated = (update_work(shape, groups, shared_prompts=flag) for flag in (True, False))
-    assert repeated - shared == 3 * shape.forward(tokens=2 * 3 * 9, attended=2 * 3 * 45, predicted=0)
-    assert shared == 3 * sampling_work(shape, [9, 9], [[6] * 4] * 2), "backward is two forward passes"
+    shared, repeated = (update_work(sizes, groups, shared_prompts=flag) for flag in (True, False))
+    assert repeated - shared == 3 * sizes.forward(tokens=2 * 3 * 9, attended=2 * 3 * 45, predicted=0)
+    assert shared == 3 * sampling_work(sizes, [9, 9], [[6] * 4] * 2), "backward is two forward passes"
 
 
 def test_work_doubles_with_the_prompts_and_more_than_doubles_with_the_length() -> None:
-    shape = Shape.of(TINY)
-    once = sampling_work(shape, [8], [[16, 16]])
-    assert sampling_work(shape, [8, 8], [[16, 16]] * 2) == 2 * once
-    assert sampling_work(shape, [0], [[32]]) > 2 * sampling_work(shape, [0], [[16]])
+    sizes = Shape.of(TINY)
+    once = sampling_work(sizes, [8], [[16, 16]])
+    assert sampling_work(sizes, [8, 8], [[16, 16]] * 2) == 2 * once
+    assert sampling_work(sizes, [0], [[32]]) > 2 * sampling_work(sizes, [0], [[16]])
+
+
+def test_layers_are_halved_until_training_fits() -> None:
+    assert [layers_that_fit("Qwen3-4B", gigabytes * 1e9) for gigabytes in (141, 80, 24)] == [36, 18, 4]
+    assert 4.0e9 < num_weights(shape("Qwen3-4B")) < 4.1e9
+    assert 0.55e9 < num_weights(shape("Qwen3-0.6B")) < 0.65e9
 
 
 def test_the_papers_iteration() -> None:
@@ -90,5 +97,5 @@ def test_the_papers_iteration() -> None:
 
 def test_shape_of_a_checkpoint_without_head_dim(micro: Path) -> None:
     config = json.loads((micro / "config.json").read_text())
-    shape = Shape.of({key: value for key, value in config.items() if key != "head_dim"})
-    assert shape.head_dim * shape.heads == shape.hidden
+    sizes = Shape.of({key: value for key, value in config.items() if key != "head_dim"})
+    assert sizes.head_dim * sizes.heads == sizes.hidden
