@@ -29,7 +29,7 @@ def iteration(config: Config) -> Iteration:
 
     >>> from rzero.config import load
     >>> iteration(load("paper"))
-    Iteration(sampled=186496000, trained=44544000)
+    Iteration(sampled=183936000, trained=44544000)
     """
     challenger, solver, votes = config.challenger, config.solver, config.vote.num_votes
     questions = challenger.steps * challenger.prompts_per_step * challenger.group_size

@@ -12,6 +12,7 @@ from rzero.grading import Grader
 from rzero.grading.limits import refusal
 from rzero.grading.normal import normal_form
 from rzero.rewards.repetition import bleu_distances, cluster
+from rzero.types import Outcome
 
 
 def test_nltk_and_sklearn_find_our_clusters() -> None:
@@ -41,8 +42,10 @@ def test_every_hostile_answer_comes_to_an_end() -> None:
     with Grader(timeout_s=0.5) as grader:
         grader.grade(answer="x+1", gold="1+x")
         outcomes = grader.grade_many([(answer, "7") for answer in HOSTILE.values()])
-        classes = grader.classes_many([[answer, "x+1", "8"] for answer in HOSTILE.values()])
-    assert len(outcomes) == len(classes) == len(HOSTILE)
+        hung = [answer for answer, outcome in zip(HOSTILE.values(), outcomes, strict=True) if outcome == "timeout"]
+        classes = grader.classes_many([[answer, "x+1", "8"] for answer in hung])
+    assert len(outcomes) == len(HOSTILE)
     right = [name for name, outcome in zip(HOSTILE, outcomes, strict=True) if outcome == "right"]
     assert right == ["spaces"], "seven with spaces before it is seven; nothing else is"
-    assert all(isinstance(row[1], int) and isinstance(row[2], int) and row[1] != row[2] for row in classes)
+    # One that hangs by itself is no vote; one that hangs in comparisons only is an answer of its own.
+    assert hung and all(row in ([Outcome.TIMEOUT, 0, 1], [0, 1, 2]) for row in classes)
