@@ -33,4 +33,4 @@ print((memory._kept_by_malloc() - held) >> 20)
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="malloc is not that of glibc 2.33 or newer")
 def test_what_malloc_keeps_is_known() -> None:
     run = subprocess.run([sys.executable, "-c", FREED], capture_output=True, text=True, check=True)
-    assert int(run.stdout) == 256
+    assert abs(int(run.stdout) - 256) <= 1
