@@ -7,8 +7,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import rzero
 from harness.machine import matrix_rate
 from harness.rollouts import groups_from
@@ -17,6 +15,7 @@ from harness.work import Shape
 from rzero import config
 from rzero.engines.base import SamplingParams
 from rzero.engines.embedded import EmbeddedSampler
+from rzero.engines.process import prepare
 from rzero.grpo.learner import GrpoLearner
 from rzero.models.open import open_model
 from rzero.types import Group, Message, Prompt, Rollout
@@ -28,7 +27,7 @@ def load(
     model: str, threads: int, dtype: str = "auto", max_rows: int = 256, tokens_per_microbatch: int = 4096
 ) -> dict[str, int]:
     """Open the checkpoint, with a learner and a sampler over the same weights; returns the model's shape."""
-    torch.set_num_threads(threads)
+    prepare(threads)
     opened = open_model(Path(model), dtype=dtype)  # pyright: ignore[reportArgumentType]
     _loaded.update(model=opened, max_rows=max_rows, tokens_per_microbatch=tokens_per_microbatch)
     _loaded["sampler"] = EmbeddedSampler(opened, max_rows=max_rows)

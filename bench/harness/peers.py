@@ -38,14 +38,16 @@ def peer(name: str, *, threads: int) -> Peer:
     }
     own = Path(sys.executable)
     if name == "ours":
-        return Peer(label="rzero", module="with_rzero", python=own, environment=common, settings="bf16, defaults")
+        # `prepare` sets it in a run, before torch is loaded; here torch is loaded first.
+        environment = common | {"GOMP_SPINCOUNT": "3000"}
+        return Peer(label="rzero", module="with_rzero", python=own, environment=environment, settings="bf16, defaults")
     if name == "transformers":
         return Peer(
             label="transformers",
             module="with_transformers",
             python=own,
             environment=common,
-            settings="bf16, generate, all rows in one batch, cache as it chooses; batches of 64 and 128 were no faster",
+            settings="bf16, generate, all 256 rows in one batch, its default cache",
         )
     if name == "vllm":
         return Peer(
@@ -69,8 +71,8 @@ def peer(name: str, *, threads: int) -> Peer:
             module="with_trl",
             python=TRL_HOME / "bin" / "python",
             environment=common,
-            settings="bf16 weights without autocast, micro-batches of 8 rollouts, no gradient checkpointing, which was "
-            "its fastest setting of 4 to 32 rollouts, with and without checkpointing",
+            settings="bf16 weights without autocast, micro-batches of 8 rollouts, no gradient checkpointing: its fastest "
+            "setting when 4 to 32 rollouts were tried on a busy machine, with and without checkpointing",
         )
     raise ValueError(f"no engine is called {name!r}")
 
