@@ -12,6 +12,7 @@ from fractions import Fraction
 
 MAX_CHARS = 2048
 MAX_NUMBER_CHARS = 512
+MIN_PLACES = 6
 
 _WRAPPERS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"))
 _COMMANDS = re.compile(
@@ -144,7 +145,7 @@ def same_number(a: Fraction, b: Fraction) -> bool:
     while (decimal * 10**places).denominator != 1:
         places += 1
     digits = abs(decimal.numerator * 10**places // decimal.denominator)
-    if places < 6 or digits < 100_000 or (decimal < 0) != (exact < 0):
+    if places < MIN_PLACES or digits < 100_000 or (decimal < 0) != (exact < 0):
         return False
     scaled = abs(exact) * 10**places
     return digits in (int(scaled), round(scaled))
@@ -161,6 +162,18 @@ def is_decimal(value: Fraction) -> bool:
         while rest % prime == 0:
             rest //= prime
     return rest == 1
+
+
+def certain_number(normal: str) -> Fraction | None:
+    r"""The value of a normal form that equals no number of another value: a whole number or a short decimal; else None.
+
+    1/3 and 0.333333 are the same answer (:func:`same_number`), so neither is certain.
+
+    >>> certain_number("7"), certain_number("-0.50"), certain_number("1/3"), certain_number("0.333333")
+    (Fraction(7, 1), Fraction(-1, 2), None, None)
+    """
+    number = as_number(normal)
+    return number if number is not None and (number * 10 ** (MIN_PLACES - 1)).denominator == 1 else None
 
 
 def based_numeral(normal: str) -> tuple[str, str] | None:
