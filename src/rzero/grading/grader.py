@@ -16,7 +16,7 @@ from types import TracebackType
 
 from rzero.errors import ConfigError
 from rzero.grading.limits import refusal
-from rzero.grading.normal import as_number, based_numeral, certain_number, is_decimal, normal_form, same_number
+from rzero.grading.normal import as_number, based_numeral, is_decimal, normal_form, same_number, stands_alone
 from rzero.grading.pool import Task, WorkerPool
 from rzero.types import Outcome
 
@@ -142,8 +142,11 @@ def certain_class(answer: str | None) -> Fraction | Outcome | None:
     >>> certain_class("1,000"), certain_class(None), certain_class("1/3")
     (Fraction(1000, 1), <Outcome.UNPARSED: 'unparsed'>, None)
     """
-    form = _usable_form(answer)
-    return Outcome.UNPARSED if form is None else certain_number(form)
+    read = _read(answer)
+    if read is None:
+        return Outcome.UNPARSED
+    _, number = read
+    return number if number is not None and stands_alone(number) else None
 
 
 def needs_worker(answer: str | None, gold: str) -> bool:
@@ -156,10 +159,11 @@ def need_worker(answers: Sequence[str | None]) -> bool:
     return bool(_Question(answers).suspects())
 
 
-def _usable_form(answer: str | None) -> str | None:
-    """The normal form of an answer that can be compared, else None."""
+def _read(answer: str | None) -> tuple[str, Fraction | None] | None:
+    """The normal form of an answer, with its value if it is a plain number; None if it cannot be compared."""
     form = normal_form(answer) if answer is not None else ""
-    return None if not form or (as_number(form) is None and refusal(form) is not None) else form
+    number = as_number(form) if form else None
+    return None if not form or (number is None and refusal(form) is not None) else (form, number)
 
 
 def _grade_cheaply(answer: str | None, gold: str) -> Outcome | Task:
@@ -199,10 +203,10 @@ class _Question:
         self._forms: list[str | None] = []
         self._numbers: dict[str, Fraction | None] = {}  # every usable form, with its value if it is a plain number
         for answer in answers:
-            form = _usable_form(answer)
-            if form is not None:
-                self._numbers[form] = as_number(form)
-            self._forms.append(form)
+            read = _read(answer)
+            if read is not None:
+                self._numbers[read[0]] = read[1]
+            self._forms.append(read[0] if read else None)
 
     def suspects(self) -> list[str]:
         """The forms that must be shown to be harmless: all but plain numbers, where there is anything to compare."""

@@ -164,16 +164,15 @@ def is_decimal(value: Fraction) -> bool:
     return rest == 1
 
 
-def certain_number(normal: str) -> Fraction | None:
-    r"""The value of a normal form that equals no number of another value: a whole number or a short decimal; else None.
+def stands_alone(number: Fraction) -> bool:
+    """Whether no number of another value can be the same answer: it is whole, or a decimal of few places.
 
-    1/3 and 0.333333 are the same answer (:func:`same_number`), so neither is certain.
+    1/3 and 0.333333 are the same (:func:`same_number`), so neither of them stands alone.
 
-    >>> certain_number("7"), certain_number("-0.50"), certain_number("1/3"), certain_number("0.333333")
-    (Fraction(7, 1), Fraction(-1, 2), None, None)
+    >>> [stands_alone(Fraction(text)) for text in ("7", "-0.50", "1/3", "0.333333")]
+    [True, True, False, False]
     """
-    number = as_number(normal)
-    return number if number is not None and (number * 10 ** (MIN_PLACES - 1)).denominator == 1 else None
+    return (number * 10 ** (MIN_PLACES - 1)).denominator == 1
 
 
 def based_numeral(normal: str) -> tuple[str, str] | None:
