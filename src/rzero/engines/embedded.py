@@ -13,14 +13,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from rzero.engines.base import SamplingParams
+from rzero.engines.base import OnFinish, SamplingParams
 from rzero.engines.cache import count_layers
 from rzero.engines.stopping import StopRules
 from rzero.engines.wave import Row, run_wave
 from rzero.engines.weights import load_weights
 from rzero.errors import EngineError
 from rzero.models.language_model import LanguageModel
-from rzero.types import Completion
+from rzero.types import Completion, FinishReason
 
 
 class EmbeddedSampler:
@@ -51,23 +51,32 @@ class EmbeddedSampler:
         params: SamplingParams,
         *,
         on_progress: Callable[[int], None] | None = None,
+        on_finish: OnFinish | None = None,
     ) -> list[list[Completion]]:
         """See :meth:`rzero.engines.base.Sampler.generate`. An empty prompt is an EngineError, too."""
         rows = self._rows(prompts, params)
         rules = StopRules(self._model, params.stop)
-        done: dict[tuple[int, int], Completion] = {}
+        report = on_progress or (lambda finished: None)
+        never_begun = Completion(token_ids=(), logprobs=(), finish_reason=FinishReason.CANCELLED, text="")
+        done = {(row.prompt, row.completion): never_begun for row in rows}
+        cancelled: set[int] = set()
         with torch.inference_mode(), _evaluating(self._model.module):
-            for start in range(0, len(rows), self._max_rows):
-                wave = rows[start : start + self._max_rows]
+            while rows:
+                wave, waiting = rows[: self._max_rows], rows[self._max_rows :]
                 completions = run_wave(
                     self._model,
                     wave,
                     params,
                     rules,
                     num_layers=self._num_layers,
-                    on_progress=on_progress or (lambda finished: None),
+                    on_progress=report,
+                    on_finish=on_finish or (lambda prompt, completion, made: False),
+                    cancelled=cancelled,
                 )
                 done.update(((row.prompt, row.completion), c) for row, c in zip(wave, completions, strict=True))
+                rows = [row for row in waiting if row.prompt not in cancelled]
+                if len(rows) < len(waiting):
+                    report(len(waiting) - len(rows))
         return [[done[prompt, completion] for completion in range(params.n)] for prompt in range(len(prompts))]
 
     def load_weights(self, source: Path | Iterable[tuple[str, Tensor]], *, policy_version: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rzero.engines.base import SamplingParams
+from rzero.engines.base import OnFinish, SamplingParams
 from rzero.engines.cache import KVCache, vacate
 from rzero.engines.draw import draw
 from rzero.engines.prefill import prefill
@@ -41,9 +41,12 @@ def run_wave(
     *,
     num_layers: int,
     on_progress: Callable[[int], None],
+    on_finish: OnFinish,
+    cancelled: set[int],
 ) -> list[Completion]:
     """One completion for each row, in their order. Equal prompts must be neighbours, the longest prompt first.
 
+    Prompts that ``on_finish`` cancels are put into ``cancelled``.
     Raises EngineError if the model computes something that is not a number.
     """
     # Where nothing is padded transformers drops the mask, and then SDPA groups the heads itself: on a CPU, four times
@@ -65,12 +68,17 @@ def run_wave(
         )
         finished = written.add(step, live.index, tokens, logprobs, rules)
         if finished.any():
+            for row in live.index[finished].tolist():
+                if on_finish(rows[row].prompt, rows[row].completion, written.completion(model, row)):
+                    cancelled.add(rows[row].prompt)
+            unneeded = np.array([rows[row].prompt in cancelled for row in live.index])
+            finished |= written.cancel(live.index, unneeded & ~finished)
             on_progress(int(finished.sum()))
             if finished.all():
                 break
             tokens = tokens[live.drop(finished, cache)]
         hidden = _advance(model, tokens, live, cache, column=width + step)
-    return written.completions(model)
+    return [written.completion(model, row) for row in range(len(rows))]
 
 
 def _advance(model: LanguageModel, tokens: Tensor, live: _LiveRows, cache: KVCache, *, column: int) -> Tensor:
@@ -118,6 +126,7 @@ class _Written:
         self._logprobs = np.zeros(self._tokens.shape, dtype=np.float32)
         self._lengths = np.zeros(len(rows), dtype=np.int64)
         self._stopped = np.zeros(len(rows), dtype=bool)
+        self._cancelled = np.zeros(len(rows), dtype=bool)
 
     def add(self, step: int, index: np.ndarray, tokens: Tensor, logprobs: Tensor, rules: StopRules) -> np.ndarray:
         """Append one token and log-probability [R] to the rows ``index`` [R]; returns which of them finish by it."""
@@ -131,17 +140,19 @@ class _Written:
         self._lengths[index] = step + 1
         return stopped | (step + 1 == self._limits[index])
 
-    def completions(self, model: LanguageModel) -> list[Completion]:
-        """One for each row of the wave."""
-        made = []
-        for row, length in enumerate(self._lengths.tolist()):
-            token_ids = tuple(self._tokens[row, :length].tolist())
-            made.append(
-                Completion(
-                    token_ids=token_ids,
-                    logprobs=tuple(self._logprobs[row, :length].tolist()),
-                    finish_reason=FinishReason.STOP if self._stopped[row] else FinishReason.LENGTH,
-                    text=model.decode(token_ids),
-                )
-            )
-        return made
+    def cancel(self, index: np.ndarray, which: np.ndarray) -> np.ndarray:
+        """End those of the rows ``index`` [R] that ``which`` [R] marks; returns ``which``."""
+        self._cancelled[index[which]] = True
+        return which
+
+    def completion(self, model: LanguageModel, row: int) -> Completion:
+        """A row of the wave as it is now."""
+        length = self._lengths[row]
+        token_ids = tuple(self._tokens[row, :length].tolist())
+        ended = FinishReason.STOP if self._stopped[row] else FinishReason.LENGTH
+        return Completion(
+            token_ids=token_ids,
+            logprobs=tuple(self._logprobs[row, :length].tolist()),
+            finish_reason=FinishReason.CANCELLED if self._cancelled[row] else ended,
+            text=model.decode(token_ids),
+        )
