@@ -68,7 +68,7 @@ class Ballot:
         # Strictly ahead by more than what is open, as a class and as a spelling in it: no tie is left to be broken.
         leads = agree > left + (sizes[1] if len(sizes) > 1 else 0)
         if leads:
-            largest = max(self._spellings.values(), key=Counter.total)
+            largest = max(self._spellings.values(), key=lambda counts: counts.total())
             spelled = [count for _, count in largest.most_common(2)]
             leads = spelled[0] > left + (spelled[1] if len(spelled) > 1 else 0)
         return Standing(num_votes=self.num_votes, num_valid=valid, num_agree=agree, num_open=left, leads=leads)

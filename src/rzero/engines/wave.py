@@ -71,8 +71,9 @@ def run_wave(
             for row in live.index[finished].tolist():
                 if on_finish(rows[row].prompt, rows[row].completion, written.completion(model, row)):
                     cancelled.add(rows[row].prompt)
-            unneeded = np.array([rows[row].prompt in cancelled for row in live.index])
-            finished |= written.cancel(live.index, unneeded & ~finished)
+            if cancelled:
+                unneeded = np.array([rows[row].prompt in cancelled for row in live.index.tolist()])
+                finished |= written.cancel(live.index, unneeded & ~finished)
             on_progress(int(finished.sum()))
             if finished.all():
                 break
