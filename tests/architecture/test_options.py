@@ -49,6 +49,7 @@ OPTIONS = [
     "vote.max_new_tokens",
     "vote.num_votes",
     "vote.min_valid_frac",
+    "vote.stop_early",
     "curriculum.band_low",
     "curriculum.band_high",
     "curriculum.min_questions",

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from rzero.engines.base import SamplingParams
+from rzero.engines.base import OnFinish, SamplingParams
 from rzero.engines.cache import count_layers
 from rzero.engines.drafts import Drafts, Results, Row
 from rzero.engines.paged.cache import PagedCache
@@ -74,7 +74,7 @@ class EmbeddedSampler:
         params: SamplingParams,
         *,
         on_progress: Callable[[int], None] | None = None,
-        on_finish: Callable[[int, int, Completion], bool] | None = None,
+        on_finish: OnFinish | None = None,
     ) -> list[list[Completion]]:
         """See :meth:`rzero.engines.base.Sampler.generate`. An empty prompt is an EngineError, too."""
         rows = self._rows(prompts, params)
@@ -103,9 +103,10 @@ class EmbeddedSampler:
         Scheduler(cache, drafts, results, rows=rows, slots=min(self._max_rows, len(rows))).run()
 
     def _run_waves(self, rows: Sequence[Row], drafts: Drafts, results: Results) -> None:
-        for start in range(0, len(rows), self._max_rows):
-            wave = rows[start : start + self._max_rows]
+        while rows:
+            wave, rows = rows[: self._max_rows], rows[self._max_rows :]
             run_wave(self._model, wave, drafts, results, num_layers=self._num_layers)
+            rows = results.wanted(rows)
 
     def load_weights(self, source: Path | Iterable[tuple[str, Tensor]], *, policy_version: int) -> None:
         """Replace the weights in place by a checkpoint directory's or by (name, tensor) pairs.
