@@ -70,7 +70,7 @@ class EmbeddedEngine:
         # Threads that spin long while they wait are several times slower as soon as another process wants a core, and
         # those that do not spin at all sleep between any two operations. OpenMP reads this when torch is loaded, so it
         # does nothing where the user's own program has loaded it before.
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
         import torch
 
         torch.set_num_threads(config.engine.threads or _num_cores())

@@ -64,9 +64,11 @@ def test_a_kernel_is_attention(
     key, value = torch.randn(2, 7, length, kv_heads, size, dtype=dtype)
     lengths = torch.tensor([1, *torch.randint(1, length + 1, (5,)).tolist(), length], dtype=torch.int32)
     pools, table = paged(kernel(), key, value)
-    rules = {"scale": size**-0.5, "window": window, "softcap": softcap}
-    found = kernel().attend(query, pools, table, lengths, **rules)
-    expected = reference(query, key, value, lengths, **rules)
+    scale = size**-0.5
+    found = kernel().attend(
+        query, pools, table, lengths, scaling=scale, sliding_window=window or None, softcap=softcap or None
+    )
+    expected = reference(query, key, value, lengths, scale=scale, window=window, softcap=softcap)
     assert found.dtype is dtype
     tolerance = 2e-6 if dtype is torch.float32 else 0.03
     torch.testing.assert_close(found.double(), expected, atol=tolerance, rtol=tolerance)
@@ -79,7 +81,7 @@ def test_the_native_kernel_survives_huge_scores_and_shows_damage() -> None:
     kernel = NativeKernel()
     pools, table = paged(kernel, key, value)
     lengths = torch.tensor([20, 20], dtype=torch.int32)
-    found = kernel.attend(query, pools, table, lengths, scale=1.0, window=0, softcap=0.0)
+    found = kernel.attend(query, pools, table, lengths, scaling=1.0, sliding_window=None, softcap=None)
     assert found[0].isfinite().all() and found[1].isnan().all()
 
 
@@ -92,9 +94,10 @@ def test_the_native_kernel_refuses_what_it_has_no_code_for() -> None:
 def test_prompt_attention_is_attention_at_every_position(window: int, softcap: float) -> None:
     torch.manual_seed(1)
     query, key, value = torch.randn(2, 4, 12, 8), torch.randn(2, 2, 12, 8), torch.randn(2, 2, 12, 8)
-    rules = {"scale": 0.3, "window": window, "softcap": softcap}
-    found = prompt_attention(query, key, value, **rules)
+    found = prompt_attention(query, key, value, scaling=0.3, sliding_window=window or None, softcap=softcap or None)
     for position in range(12):
         seen = [x.transpose(1, 2) for x in (key, value)]
-        expected = reference(query[:, :, position], *seen, torch.full((2,), position + 1), **rules)
+        expected = reference(
+            query[:, :, position], *seen, torch.full((2,), position + 1), scale=0.3, window=window, softcap=softcap
+        )
         torch.testing.assert_close(found[:, position].double(), expected, atol=1e-5, rtol=1e-5)

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tiny_model import make_model
 
 from rzero.engines.embedded import EmbeddedSampler
-from rzero.engines.paged import compiler, native
+from rzero.engines.paged import compiler, native, select
 from rzero.engines.paged.native import NativeKernel
 from rzero.engines.paged.plain import PlainKernel
 from rzero.engines.paged.select import choose_kernel
@@ -32,10 +33,13 @@ def test_a_model_gets_the_fastest_kernel_that_serves_it(
 
 def test_a_kernel_that_computes_something_else_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = PlainKernel.attend
-    for kernel in (NativeKernel, PlainKernel):
-        monkeypatch.setattr(
-            kernel, "attend", lambda self, *operands, **rules: exact(PlainKernel(), *operands, **rules | {"scale": 0.1})
-        )
+
+    def twice_as_sharp(self: PlainKernel, *operands: Any, scaling: float, **rules: Any) -> torch.Tensor:
+        return exact(self, *operands, scaling=2 * scaling, **rules)
+
+    monkeypatch.setattr(select, "NativeKernel", PlainKernel)
+    monkeypatch.setattr(PlainKernel, "DTYPES", (torch.float32,), raising=False)
+    monkeypatch.setattr(PlainKernel, "attend", twice_as_sharp)
     assert choose_kernel(make_model("llama")) is None
 
 

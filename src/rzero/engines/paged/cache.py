@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rzero.engines.paged.hook import attending
 from rzero.engines.paged.kernels import Kernel, prompt_attention
 from rzero.engines.paged.pages import Pages
+from rzero.models.attention import own_attention
 from rzero.models.head import hidden_states
 from rzero.models.language_model import LanguageModel
 from rzero.types import TokenIds
@@ -103,7 +105,7 @@ class PagedCache:
 
     def _forward(self, tokens: Tensor, positions: Tensor, attention: _Prefill | _Decode) -> Tensor:
         module, device = self._model.module, self._model.device
-        with attending(module, attention):
+        with own_attention(module, attention):
             return hidden_states(
                 module, input_ids=tokens.to(device), position_ids=positions.to(device), use_cache=False
             )
@@ -117,13 +119,13 @@ class _Prefill:
     real: Tensor
     pages: Tensor
     offsets: Tensor
+    layers: Iterator[int] = field(default_factory=count)  # a forward pass asks layer by layer
 
-    def __call__(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int, softcap: float
-    ) -> Tensor:
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor, **rules: Any) -> Tensor:
         keys, values = key.transpose(1, 2)[self.real], value.transpose(1, 2)[self.real]
-        self.cache.kernel.store(self.cache.layer(layer, keys), keys, values, self.pages, self.offsets)
-        return prompt_attention(query, key, value, scale=scale, window=window, softcap=softcap)
+        pools = self.cache.layer(next(self.layers), keys)
+        self.cache.kernel.store(pools, keys, values, self.pages, self.offsets)
+        return prompt_attention(query, key, value, **rules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,17 +137,13 @@ class _Decode:
     lengths: Tensor
     pages: Tensor
     offsets: Tensor
+    layers: Iterator[int] = field(default_factory=count)
 
-    def __call__(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int, softcap: float
-    ) -> Tensor:
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor, **rules: Any) -> Tensor:
         kernel, keys = self.cache.kernel, key[:, :, 0]
-        pools = self.cache.layer(layer, keys)
+        pools = self.cache.layer(next(self.layers), keys)
         kernel.store(pools, keys, value[:, :, 0], self.pages, self.offsets)
-        out = kernel.attend(
-            query[:, :, 0], pools, self.table, self.lengths, scale=scale, window=window, softcap=softcap
-        )
-        return out[:, None]
+        return kernel.attend(query[:, :, 0], pools, self.table, self.lengths, **rules)[:, None]
 
 
 def _places(pages: Sequence[int], length: int, page_size: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

@@ -33,27 +33,29 @@ class Kernel(Protocol):
         table: Tensor,
         lengths: Tensor,
         *,
-        scale: float,
-        window: int,
-        softcap: float,
+        scaling: float,
+        sliding_window: int | None,
+        softcap: float | None,
     ) -> Tensor:
         """[R, H, D]: ``query`` [R, H, D] over the first ``lengths`` [R] tokens in pages ``table`` [R, P] (int32)."""
         ...
 
 
-def prompt_attention(query: Tensor, key: Tensor, value: Tensor, *, scale: float, window: int, softcap: float) -> Tensor:
-    """Causal attention of whole prompts that start at the first column: shapes as in :class:`..hook.Attention`."""
+def prompt_attention(
+    query: Tensor, key: Tensor, value: Tensor, *, scaling: float, sliding_window: int | None, softcap: float | None
+) -> Tensor:
+    """Causal attention of whole prompts from the first column on, as a `rzero.models.attention.AttentionFunction`."""
     length, share = query.shape[2], query.shape[1] // key.shape[1]
     if share > 1:
         key, value = key.repeat_interleave(share, 1), value.repeat_interleave(share, 1)
     column = torch.arange(length, device=query.device)
     distance = column[:, None] - column
-    seen = (distance >= 0) & (distance < (window or length))
+    seen = (distance >= 0) & (distance < (sliding_window or length))
     if softcap:
-        scores = softcap * torch.tanh(query.float() @ key.float().transpose(-1, -2) * (scale / softcap))
+        scores = softcap * torch.tanh(query.float() @ key.float().transpose(-1, -2) * (scaling / softcap))
         out = scores.masked_fill_(~seen, -torch.inf).softmax(-1).to(value.dtype) @ value
-    elif window and length > window:
-        out = scaled_dot_product_attention(query, key, value, attn_mask=seen, scale=scale)
+    elif sliding_window and length > sliding_window:
+        out = scaled_dot_product_attention(query, key, value, attn_mask=seen, scale=scaling)
     else:
-        out = scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale)
+        out = scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling)
     return out.transpose(1, 2)

@@ -61,9 +61,9 @@ class NativeKernel:
         table: Tensor,
         lengths: Tensor,
         *,
-        scale: float,
-        window: int,
-        softcap: float,
+        scaling: float,
+        sliding_window: int | None,
+        softcap: float | None,
     ) -> Tensor:
         """See :class:`~rzero.engines.paged.kernels.Kernel`; scores are fp32, weights rounded to the keys' dtype."""
         query = query.contiguous()
@@ -81,9 +81,9 @@ class NativeKernel:
             heads,
             pools[0].shape[1],
             size,
-            scale,
-            window,
-            softcap,
+            scaling,
+            sliding_window or 0,
+            softcap or 0.0,
             query.dtype is torch.bfloat16,
             torch.get_num_threads(),
         )

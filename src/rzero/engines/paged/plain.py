@@ -30,21 +30,21 @@ class PlainKernel:
         table: Tensor,
         lengths: Tensor,
         *,
-        scale: float,
-        window: int,
-        softcap: float,
+        scaling: float,
+        sliding_window: int | None,
+        softcap: float | None,
     ) -> Tensor:
         """See :class:`~rzero.engines.paged.kernels.Kernel`; scores and weights are at least fp32."""
         rows, heads, size = query.shape
         keys, values = (pool[table.long()].flatten(1, 2) for pool in pools)  # [R, P * page_size, kv_heads, D]
         queries = query.view(rows, keys.shape[2], -1, size)
         wide = torch.promote_types(query.dtype, torch.float32)
-        scores = torch.einsum("rhgd,rnhd->rhgn", queries.to(wide) * scale, keys.to(wide))
+        scores = torch.einsum("rhgd,rnhd->rhgn", queries.to(wide) * scaling, keys.to(wide))
         if softcap:
             scores = softcap * torch.tanh(scores / softcap)
         column = torch.arange(keys.shape[1], device=query.device)
         hidden = column >= lengths[:, None]
-        if window:
-            hidden |= column < lengths[:, None] - window
+        if sliding_window:
+            hidden |= column < lengths[:, None] - sliding_window
         weights = scores.masked_fill_(hidden[:, None, None], -torch.inf).softmax(-1)
         return torch.einsum("rhgn,rnhd->rhgd", weights.to(values.dtype), values).reshape(rows, heads, size)

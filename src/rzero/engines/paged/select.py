@@ -14,11 +14,11 @@ from rzero.engines.paged.kernels import Kernel
 from rzero.engines.paged.native import NativeKernel
 from rzero.engines.paged.pages import Pages
 from rzero.engines.paged.plain import PlainKernel
+from rzero.models.attention import takes_own_attention
 from rzero.models.head import hidden_states
 from rzero.models.language_model import LanguageModel
 
 _PROMPT, _DECODED = 21, 3  # the prompt ends inside its second page
-_REFUSALS = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, AssertionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +31,15 @@ class Choice:
 
 def choose_kernel(model: LanguageModel) -> Choice | None:
     """The fastest kernel that computes what the model's own forward pass does; None if the model cannot be paged."""
+    if not takes_own_attention(model.module):
+        return None
     for make in _candidates(model):
         kernel = make()
         try:
             with torch.inference_mode():
                 size = _check(model, kernel)
-        except _REFUSALS:
-            continue  # its attention does not go through the interface, or wants something that no kernel has
+        except ValueError:
+            continue  # the kernel has no code for such heads
         if size is not None:
             return Choice(kernel, size)
     return None
