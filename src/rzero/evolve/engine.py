@@ -6,7 +6,6 @@ This is where ``grpo``, ``engines`` and ``models`` meet; none of them knows anot
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from rzero.config import Config, RoleConfig
 from rzero.engines.base import Learner, Sampler
+from rzero.engines.process import prepare
 from rzero.types import Prompt
 
 if TYPE_CHECKING:
@@ -67,13 +67,9 @@ class EmbeddedEngine:
     """PyTorch in this process. Learner and sampler share one module; a frozen checkpoint is opened once a phase."""
 
     def __init__(self, config: Config, base: Path) -> None:
-        # Threads that spin long while they wait are several times slower as soon as another process wants a core, and
-        # those that do not spin at all sleep between any two operations. OpenMP reads this when torch is loaded, so it
-        # does nothing where the user's own program has loaded it before.
-        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+        prepare(config.engine.threads)
         import torch
 
-        torch.set_num_threads(config.engine.threads or _num_cores())
         self._config = config
         self._frozen: dict[Path, LanguageModel] = {}
         model = self._open_frozen(base)
@@ -155,10 +151,3 @@ class EmbeddedEngine:
 
 def _bytes(gib: float) -> int:
     return int(gib * 2**30)
-
-
-def _num_cores() -> int:
-    """Cores that this process may use; a container or a batch system may allow fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
