@@ -1,4 +1,4 @@
-"""The command line: ``rzero run``, ``rzero status``, ``rzero config``, ``rzero ask``.
+"""The command line: ``rzero run``, ``rzero status``, ``rzero config``, ``rzero ask``, ``rzero export``.
 
 Options of a run are written ``--section.option value`` and go the same way as those of a TOML file, so a mistake in
 either gets the same message. Errors are one line on standard error and exit code 2 (3: the run cannot go on; 1: an
@@ -13,6 +13,7 @@ import io
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ R-Zero: a Challenger and a Solver from one base language model teach each other,
   rzero status DIR                                       say where a run stands
   rzero config [PRESET|FILE.toml]                        show the resolved options, each with its meaning
   rzero ask DIR|MODEL [QUESTION ...]                     put questions to a checkpoint, with votes
+  rzero export DIR|MODEL --out DIR                       write a checkpoint as a whole model, adapters merged
   rzero --version
 
 Presets: {presets} (default: {default}). `rzero COMMAND --help` says more of each.
@@ -38,7 +40,7 @@ right far more often. The votes find that out without one true answer, and train
 elicitation of what the base could already do; next to no new arithmetic is learned. docs/micro_study.md takes the two
 apart."""
 OWN_FLAGS = ("-h", "--help", "--json")
-OWN_OPTIONS = ("--model", "--out", "--write", "--iteration", "--preset")
+OWN_OPTIONS = ("--model", "--out", "--write", "--iteration", "--preset", "--role")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -121,6 +123,15 @@ def _ask_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _export_parser() -> argparse.ArgumentParser:
+    parser = _new_parser("export", "Write a checkpoint as a whole model, an adapter merged into its base model.")
+    parser.add_argument("source", metavar="DIR|MODEL", help="run directory, or a model as in --model")
+    parser.add_argument("--out", required=True, metavar="DIR", help="where to write it; must not exist")
+    parser.add_argument("--role", choices=("solver", "challenger"), default="solver", help="of a run (default: solver)")
+    parser.add_argument("--iteration", type=int, metavar="N", help="of a run: its checkpoint after iteration N")
+    return parser
+
+
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str], dict[str, str]]:
     """The command's own options, its positional words, and the run's options (``--name value`` or ``--name=value``).
 
@@ -191,12 +202,22 @@ def _ask(known: argparse.Namespace, overrides: dict[str, str]) -> int:
     questions = [question for question in known.questions if question.strip()]
     if not questions and known.write < 1:
         raise ConfigError("there is nothing to ask; give a question in quotes, or --write N for the Challenger's own")
-    from rzero.evolve.ask import ask, source
+    from rzero.evolve.ask import ask, find
 
-    config, solver, challenger = source(known.source, preset=known.preset, iteration=known.iteration)
-    config = options.change(config, overrides)
-    for line in ask(config, solver=solver, challenger=challenger, questions=questions, write=known.write):
+    source = find(known.source, preset=known.preset, iteration=known.iteration)
+    source = replace(source, config=options.change(source.config, overrides))
+    for line in ask(source, questions=questions, write=known.write):
         print(line)
+    return 0
+
+
+def _export(known: argparse.Namespace, overrides: dict[str, str]) -> int:
+    from rzero.evolve.ask import find
+    from rzero.evolve.export import export
+
+    source = find(known.source, preset=DEFAULT_PRESET, iteration=known.iteration)
+    source = replace(source, config=options.change(source.config, overrides))
+    print(export(source, role=known.role, out=Path(known.out)))
     return 0
 
 
@@ -217,6 +238,7 @@ COMMANDS: dict[
     "status": (_status_parser, _status),
     "config": (_config_parser, _config),
     "ask": (_ask_parser, _ask),
+    "export": (_export_parser, _export),
 }
 
 

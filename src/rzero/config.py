@@ -181,6 +181,17 @@ class GrpoConfig(_Section):
     """
 
 
+class LoraConfig(_Section):
+    """Training low-rank adapters instead of all parameters; needs the lora extra."""
+
+    rank: int = Field(default=0, ge=0)
+    """Rank of the adapters; both roles then share the base model's weights in memory. 0 trains all parameters."""
+    alpha: float = Field(default=32.0, gt=0.0)
+    """An adapter's product is scaled by alpha / rank."""
+    target_modules: tuple[str, ...] = ()
+    """Names of the linear layers that get an adapter, such as q_proj; none: all but the output head."""
+
+
 class EngineConfig(_Section):
     """What runs the models."""
 
@@ -248,6 +259,7 @@ class Config(_Section):
     vote: VoteConfig = VoteConfig()
     curriculum: CurriculumConfig = CurriculumConfig()
     grpo: GrpoConfig = GrpoConfig()
+    lora: LoraConfig = LoraConfig()
     engine: EngineConfig = EngineConfig()
     grading: GradingConfig = GradingConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
@@ -352,7 +364,7 @@ def _set(values: dict[str, Any], name: str, value: Any) -> None:
 
 def _split(name: str, value: Any) -> Any:
     """Lists are written with commas on the command line."""
-    if name == "evaluate.data" and isinstance(value, str):
+    if name in ("evaluate.data", "lora.target_modules") and isinstance(value, str):
         return tuple(part for part in value.split(",") if part)
     return value
 

@@ -4,7 +4,16 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
+from rzero.engines import draw as module
 from rzero.engines.draw import draw
+
+
+@pytest.fixture(params=["native", "plain"], autouse=True)
+def implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every test holds for the compiled and for the PyTorch code."""
+    if request.param == "plain":
+        monkeypatch.setattr(module, "serves", lambda logits: False)
+    return request.param
 
 
 def kept_probs(logits: torch.Tensor, *, temperature: float, top_k: int, top_p: float) -> torch.Tensor:
@@ -116,3 +125,23 @@ def test_what_is_not_a_number_shows_in_the_logprob() -> None:
     for options in ({"temperature": 0.0}, {}, {"top_p": 0.9}, {"top_k": 1}):
         _, logprobs = draw(logits, numbers, **options)  # pyright: ignore[reportArgumentType]
         assert logprobs.isnan().tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("vocab_size", "temperature"), [(64, 1.0), (5001, 0.7), (49152, 0.0)])
+def test_both_implementations_draw_the_same(
+    dtype: torch.dtype, vocab_size: int, temperature: float, implementation: str
+) -> None:
+    generator = torch.Generator().manual_seed(vocab_size)
+    logits = (3 * torch.randn(200, vocab_size, generator=generator)).to(dtype)
+    numbers = torch.rand(200, generator=generator, dtype=torch.float64)
+    tokens, logprobs = draw(logits, numbers, temperature=temperature)
+    expected = (logits.double() / (temperature or 1.0)).log_softmax(-1)
+    cumulative = (logits.double() / temperature).softmax(-1).cumsum(-1) if temperature else None
+    if cumulative is None:
+        assert tokens.tolist() == logits.float().argmax(-1).tolist()
+    else:
+        below = torch.where(tokens > 0, cumulative.gather(-1, (tokens - 1).clamp(min=0)[:, None])[:, 0], 0.0)
+        above = cumulative.gather(-1, tokens[:, None])[:, 0]
+        assert (numbers > below - 1e-5).all() and (numbers < above + 1e-5).all()
+    torch.testing.assert_close(logprobs.double(), expected.gather(-1, tokens[:, None])[:, 0], atol=5e-6, rtol=1e-5)

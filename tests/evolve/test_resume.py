@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -66,8 +67,10 @@ def test_what_a_kill_may_leave_behind(tmp_path: Path, tiny_config: Config) -> No
     assert take_up() and not saved.exists()
 
 
-def start(out: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    options = {**TINY, "domain": "killer_domain:domain"}
+def start(
+    out: Path, changes: Mapping[str, object] | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    options = {**TINY, **(changes or {}), "domain": "killer_domain:domain"}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     return subprocess.run(
         [sys.executable, "-m", "rzero.cli", "run", "micro", "--out", str(out), *words],

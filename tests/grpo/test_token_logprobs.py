@@ -49,7 +49,7 @@ def test_value_and_gradient(
     entries: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("rzero.grpo.logprobs._ENTRIES", {"cpu": entries})
+    monkeypatch.setattr("rzero.grpo.logprobs.logits_at_once", lambda device: entries)
     head = _head(bias=bias, scale=scale, softcap=softcap)
     hidden = torch.randn(7, 5, dtype=torch.float64, requires_grad=True)
     targets, weights = torch.randint(11, (7,)), torch.randn(7, dtype=torch.float64)

@@ -2,7 +2,7 @@
 
 Without cuts, a token is found by inverting the cumulative distribution in two levels: over sums of blocks of the
 vocabulary, then inside one block. That reads the vocabulary a few times and writes no cumulative sum of it, where
-``torch.multinomial`` draws one exponential number per entry.
+``torch.multinomial`` draws one exponential number per entry. On CPUs, ``draw.c`` does it in one pass.
 
 With cuts, the tokens are ordered by falling probability, equal ones by rising id. First the ``top_k`` most likely are
 kept; then, of these, the shortest prefix that holds at least ``top_p`` of their probability (never less than one
@@ -15,6 +15,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn.functional import threshold
+
+from rzero.engines.native_draw import native_draw, serves
 
 _BLOCK = 128
 _CPU_CHUNK = 1 << 20  # entries of logits that are worked on at a time: 4 MiB in fp32, which stays in the cache
@@ -32,6 +34,8 @@ def draw(
     softmax(logits). A token of probability zero is never drawn. Rows that hold NaN or +inf get the log-probability NaN.
     """
     rows, vocab_size = logits.shape
+    if not top_k and top_p >= 1.0 and serves(logits):
+        return native_draw(logits, uniforms, temperature=temperature)
     chunk = max(1, (_CPU_CHUNK if logits.device.type == "cpu" else _GPU_CHUNK) // vocab_size)
     padded = -(-vocab_size // _BLOCK) * _BLOCK
     mass = torch.zeros(min(chunk, rows), padded, device=logits.device)

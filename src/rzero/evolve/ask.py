@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rzero import domains
@@ -16,6 +17,7 @@ from rzero.evolve.lineage import Lineage
 from rzero.evolve.plan import find_model
 from rzero.evolve.voting import VotedQuestion, vote_on
 from rzero.grading.grader import Grader
+from rzero.models.checkpoint import base_directory, is_adapter
 from rzero.runs.console import Console
 from rzero.runs.store import RunDirectory
 from rzero.seeds import derive_seed
@@ -24,7 +26,17 @@ from rzero.types import Phase, VoteStatus
 WIDTH = 100
 
 
-def from_run(root: Path, iteration: int | None) -> tuple[Config, Path, Path]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What a user named: options, a Solver and a Challenger; ``base``, if they are adapters, is what they are of."""
+
+    config: Config
+    base: Path
+    solver: Path
+    challenger: Path
+
+
+def from_run(root: Path, iteration: int | None) -> Source:
     """A run's options, Solver and Challenger after ``iteration`` (None: the latest finished one; 0: the base)."""
     config = RunDirectory.recorded_config(root)
     run = RunDirectory(root)
@@ -33,22 +45,26 @@ def from_run(root: Path, iteration: int | None) -> tuple[Config, Path, Path]:
     chosen = finished[-1] if iteration is None else iteration
     if chosen not in finished:
         raise RunDirectoryError(f"{root} has no finished Solver of iteration {chosen}; it has those of {finished}")
-    return config, lineage.solver(chosen), lineage.challenger(chosen)
+    solver = lineage.solver(chosen)
+    # The model may have moved since an adapter was written. A whole Solver needs no base.
+    base = run.base if is_adapter(solver) else solver
+    return Source(config=config, base=base, solver=solver, challenger=lineage.challenger(chosen))
 
 
-def ask(config: Config, *, solver: Path, challenger: Path, questions: Sequence[str], write: int = 0) -> Iterator[str]:
+def ask(source: Source, *, questions: Sequence[str], write: int = 0) -> Iterator[str]:
     """Lines for the terminal: the given questions and ``write`` new ones of the Challenger, each with its votes."""
+    config, solver = source.config, source.solver
     with Grader(timeout_s=config.grading.timeout_s, workers=config.grading.workers) as grader:
         parts = Parts(
             config=config,
             domain=domains.load(config.domain),
             grader=grader,
-            engine=open_engine(config, solver),
+            engine=open_engine(config, source.base),
             console=Console("none"),
         )
         asked = list(questions)
         if write:
-            written, malformed = _write(parts, challenger, write, derive_seed(config.seed, "ask", "questions"))
+            written, malformed = _write(parts, source.challenger, write, derive_seed(config.seed, "ask", "questions"))
             asked += written
             if malformed:
                 yield f"({malformed} of {write} completions of the Challenger held no question)\n"
@@ -59,7 +75,7 @@ def ask(config: Config, *, solver: Path, challenger: Path, questions: Sequence[s
             yield from _show(parts, question, voted)
 
 
-def source(name: str, *, preset: str, iteration: int | None) -> tuple[Config, Path, Path]:
+def find(name: str, *, preset: str, iteration: int | None) -> Source:
     """What a user named: a run directory, or a model with a preset's options. Raises ConfigError or ModelError."""
     if RunDirectory.exists(Path(name)):
         return from_run(Path(name), iteration)
@@ -67,7 +83,8 @@ def source(name: str, *, preset: str, iteration: int | None) -> tuple[Config, Pa
         raise ConfigError(f"{name!r} is not a run directory, so it has no iteration {iteration}")
     config = load(preset, {"model.path": name})
     model = find_model(config)
-    return config, model, model
+    base = base_directory(model) if is_adapter(model) else model
+    return Source(config=config, base=base, solver=model, challenger=model)
 
 
 def _write(parts: Parts, challenger: Path, number: int, seed: int) -> tuple[list[str], int]:

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Protocol
 from rzero.config import Config, RoleConfig
 from rzero.engines.base import Learner, Sampler
 from rzero.engines.process import prepare
+from rzero.models.checkpoint import is_adapter
+from rzero.models.lora import check_targets, new_adapter, open_adapter
+from rzero.seeds import derive_seed
 from rzero.types import Prompt
 
 if TYPE_CHECKING:
@@ -64,15 +67,21 @@ def open_engine(config: Config, base: Path) -> Engine:
 
 
 class EmbeddedEngine:
-    """PyTorch in this process. Learner and sampler share one module; a frozen checkpoint is opened once a phase."""
+    """PyTorch in this process. Learner and sampler share one module; a frozen checkpoint is opened once a phase.
+
+    With LoRA the base model is opened once, and every checkpoint is an adapter that shares its weights.
+    """
 
     def __init__(self, config: Config, base: Path) -> None:
         prepare(config.engine.threads)
         import torch
 
         self._config = config
+        self._base = base
         self._frozen: dict[Path, LanguageModel] = {}
-        model = self._open_frozen(base)
+        model = self._open_frozen(self._base)
+        if config.lora.rank:
+            check_targets(model.module, config.lora.target_modules)
         self._renderer = model.renderer
         self._max_context = model.max_context
         self._machine = {
@@ -110,7 +119,7 @@ class EmbeddedEngine:
         from rzero.grpo.learner import GrpoLearner
 
         options = self._config.grpo
-        model = self._open(checkpoint)
+        model = self._open_trainable(checkpoint)
         learner = GrpoLearner(
             model,
             reference=self._open_frozen(reference) if options.kl_weight > 0 else None,
@@ -129,12 +138,22 @@ class EmbeddedEngine:
         return Policy(learner=learner, sampler=sampler)
 
     def release(self) -> None:
-        """Drop the frozen models; the trained one goes with its :class:`Policy`."""
-        self._frozen.clear()
+        """Drop the frozen models, but not the base of adapters; the trained one goes with its :class:`Policy`."""
+        kept = {self._base} if self._config.lora.rank else set()
+        self._frozen = {path: model for path, model in self._frozen.items() if path in kept}
         gc.collect()
+
+    def _open_trainable(self, checkpoint: Path) -> LanguageModel:
+        if not self._config.lora.rank or is_adapter(checkpoint):
+            return self._open(checkpoint)
+        seed = derive_seed(self._config.seed, "lora")
+        return new_adapter(self._open_frozen(self._base), self._config.lora, seed=seed)
 
     def _open(self, checkpoint: Path) -> LanguageModel:
         from rzero.models.open import open_model
+
+        if is_adapter(checkpoint):
+            return open_adapter(checkpoint, base=self._open_frozen(self._base))
 
         options = self._config.model
         return open_model(

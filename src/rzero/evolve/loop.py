@@ -67,7 +67,7 @@ def run(config: Config, out: str | Path) -> RunResult:
     domain = domains.load(config.domain)
     data = plan.check_options(config)
     RunDirectory.check(out, config)
-    base = plan.find_model(config)
+    base = plan.find_base(config)
     print_sizes = Console(config.progress).note
     for line in plan.sizes(config, base):
         print_sizes(line)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
+import json
 from pathlib import Path
 
-from rzero.config import Config, RoleConfig
-from rzero.errors import ConfigError
+from rzero.config import Config, LoraConfig, RoleConfig
+from rzero.errors import ConfigError, ModelError
 from rzero.evaluate.tasks import data_path, load_examples
-from rzero.models.checkpoint import weight_files
+from rzero.models.checkpoint import check_safetensors, is_adapter, weight_files
+from rzero.models.lora import require_peft
 from rzero.models.resolve import resolve
 from rzero.plugins import load_object
+from rzero.user_cache import user_cache
 
 
 def check_options(config: Config) -> dict[str, str]:
     """Refuse what would otherwise fail hours into the run: missing data files, rewards that cannot be imported.
 
-    Returns each test file's digest by its name. Raises ConfigError or DataError.
+    Returns each test file's digest by its name. Raises ConfigError, DataError or MissingExtraError.
     """
     stems: dict[str, str] = {}
     digests: dict[str, str] = {}
@@ -31,6 +32,8 @@ def check_options(config: Config) -> dict[str, str]:
             )
         stems[path.stem] = name
         digests[path.stem] = hashlib.sha256(path.read_bytes()).hexdigest()
+    if config.lora.rank:
+        require_peft()
     for option, value, built_in in (
         ("challenger.reward", config.challenger.reward, "uncertainty"),
         ("solver.reward", config.solver.reward, "agreement"),
@@ -48,17 +51,24 @@ def check_options(config: Config) -> dict[str, str]:
 
 def find_model(config: Config) -> Path:
     """The base model's directory; a GGUF file is converted once, into the user's cache. Raises ModelError."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
-    # Without a home directory, as in some containers, expanduser leaves the tilde.
-    cache = Path(tempfile.gettempdir()) if str(home).startswith("~") else home
-    return resolve(
-        config.model.path, store=Path(os.environ.get("RZERO_CACHE") or cache / "rzero") / "models"
-    ).absolute()
+    return resolve(config.model.path, store=user_cache() / "models").absolute()
+
+
+def find_base(config: Config) -> Path:
+    """The model that a run starts from. Raises ModelError as :func:`find_model` does, and for an adapter."""
+    base = find_model(config)
+    if is_adapter(base):
+        raise ModelError(
+            f"model.path={config.model.path!r} is an adapter, but a run starts from a whole model; write one with: "
+            f"rzero export {config.model.path} --out DIRECTORY"
+        )
+    return base
 
 
 def sizes(config: Config, base: Path) -> list[str]:
     """The derived numbers, a line each."""
     weights = sum(file.stat().st_size for file in weight_files(base))
+    adapter = adapter_size(base, config.lora)
     pool = config.generate.num_questions
     lines = [
         _role("Challenger", config.challenger)
@@ -68,8 +78,10 @@ def sizes(config: Config, base: Path) -> list[str]:
         f"Pool: {pool} questions, {pool * config.vote.num_votes} votes",
         _role("Solver", config.solver),
         f"Tokens per iteration: at most {_short(_most_tokens(config))} (completions alone)",
-        f"Disk: about {_gib(weights, config)} GiB; base model {weights / 2**30:.2f} GiB",
+        f"Disk: about {_gib(2 * adapter or weights, config)} GiB; base model {weights / 2**30:.2f} GiB",
     ]
+    if config.lora.rank:
+        lines.insert(0, f"LoRA: rank {config.lora.rank}, about {_short(adapter)} parameters in each adapter")
     return [f"{base.name}: {config.iterations} iterations, seed {config.seed}", *lines]
 
 
@@ -89,6 +101,23 @@ def _most_tokens(config: Config) -> int:
     written = challenger.steps * challenger.prompts_per_step * challenger.group_size if challenger.train else 0
     total = (written + config.generate.num_questions) * (challenger.max_new_tokens + votes)
     return total + solver.steps * solver.prompts_per_step * solver.group_size * solver.max_new_tokens
+
+
+def adapter_size(base: Path, lora: LoraConfig) -> int:
+    """Parameters of an adapter, told from the base model's headers: rank x (rows + columns) of each layer's matrix.
+
+    Matrices as long as the vocabulary are embeddings, which get none; nor do experts that are stored in one piece.
+    """
+    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    vocab_size = config.get("vocab_size") or (config.get("text_config") or {}).get("vocab_size")
+    shapes = {name: entry["shape"] for file in weight_files(base) for name, entry in check_safetensors(file).items()}
+    return lora.rank * sum(
+        sum(shape)
+        for name, shape in shapes.items()
+        if len(shape) == 2
+        and vocab_size not in shape
+        and f".{name.removesuffix('.weight')}".endswith(tuple(f".{target}" for target in lora.target_modules) or "")
+    )
 
 
 def _gib(weights: int, config: Config) -> str:

@@ -15,15 +15,21 @@ from torch.autograd.function import once_differentiable
 
 from rzero.grpo.layout import Block, Layout
 
-_SCORES = {"cpu": 1 << 21}  # in one block, all heads together: a few megabytes, which a CPU's cache holds
-_SCORES_ELSEWHERE = 1 << 26
+
+def scores_at_once(device: torch.device) -> int:
+    """Scores in one block, all heads together: on a CPU a few megabytes, which its cache holds."""
+    return 1 << 21 if device.type == "cpu" else 1 << 26
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PackedAttention:
-    """The :class:`rzero.models.attention.AttentionFunction` of packed batches with ``layout``."""
+    """The :class:`rzero.models.attention.AttentionFunction` of packed batches with ``layout``.
 
-    layout: Layout
+    Made anew for each pass, it holds the indices of the pass for all layers, and no longer.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._blocks: dict[int, list[Block]] = {}
 
     def __call__(
         self,
@@ -36,12 +42,13 @@ class PackedAttention:
         softcap: float | None,
     ) -> Tensor:
         """``query`` [1, H, T, D], ``key`` and ``value`` [1, K, T, D]; returns [1, T, H, D]."""
-        most = _SCORES.get(query.device.type, _SCORES_ELSEWHERE) // query.shape[1]
-        blocks = self.layout.blocks(max(1, most))
+        num_heads = query.shape[1]
+        if num_heads not in self._blocks:
+            self._blocks[num_heads] = self._layout.blocks(max(1, scores_at_once(query.device) // num_heads))
         rules = _Rules(scaling=scaling, sliding_window=sliding_window, softcap=softcap)
         # Token by token, as the projections made them: these are views.
         tokens = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]
-        return _BlockAttention.apply(*tokens, blocks, rules)[None]
+        return _BlockAttention.apply(*tokens, self._blocks[num_heads], rules)[None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +67,17 @@ class _BlockAttention(torch.autograd.Function):
         ctx.blocks, ctx.rules = blocks, rules
         out = query.new_empty(query.shape[0] + 1, query.shape[1], value.shape[2])  # the last row takes the padding
         for block in blocks:
-            inputs = _gather(block, query, key, value)
-            out.index_copy_(0, block.queries.flatten(), _rows(_attend(*inputs, block, rules)))
+            queries, keys, values = _gather(block, query, key, value)
+            chances, _ = _chances(queries, keys, block, rules)
+            part = (chances @ values).unflatten(3, queries.shape[3:5])
+            out.index_copy_(0, block.queries.flatten(), _rows(part))
         return out[:-1]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
         query, key, value = ctx.saved_tensors
+        rules: _Rules = ctx.rules
         (grad,) = grad_outputs
         grad = torch.cat([grad, grad.new_zeros(1, *grad.shape[1:])])  # padding has no gradient
         grad_query = query.new_empty(query.shape[0] + 1, *query.shape[1:])
@@ -76,11 +86,17 @@ class _BlockAttention(torch.autograd.Function):
             torch.zeros(len(t) + 1, *t.shape[1:], dtype=wide, device=t.device) for t in (key, value)
         )
         for block in ctx.blocks:
-            queries, keys, values = (tensor.requires_grad_() for tensor in _gather(block, query, key, value))
-            with torch.enable_grad():
-                out = _attend(queries, keys, values, block, ctx.rules)
-            of_out = _heads(grad, block.queries, key.shape[1])
-            of_query, of_key, of_value = torch.autograd.grad(out, (queries, keys, values), of_out)
+            queries, keys, values = _gather(block, query, key, value)
+            chances, slope = _chances(queries, keys, block, rules)
+            of_out = _heads(grad, block.queries, key.shape[1]).flatten(3, 4)
+            of_value = chances.transpose(3, 4) @ of_out
+            of_scores = torch.ops.aten._softmax_backward_data(
+                of_out @ values.transpose(3, 4), chances, -1, chances.dtype
+            )
+            if slope is not None:
+                of_scores *= slope
+            of_query = (of_scores @ keys).mul_(rules.scaling).unflatten(3, queries.shape[3:5])
+            of_key = (of_scores.transpose(3, 4) @ queries.flatten(3, 4)).mul_(rules.scaling)
             grad_query.index_copy_(0, block.queries.flatten(), _rows(of_query))
             for total, part in ((grad_key, of_key), (grad_value, of_value)):
                 _add_keys(total, part, block)
@@ -110,14 +126,16 @@ def _rows(tensor: Tensor) -> Tensor:
     return tensor.transpose(2, 3).flatten(3, 4).flatten(0, 2)
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, block: Block, rules: _Rules) -> Tensor:
-    """[R, S, K, Q, G, E]; shapes of the inputs as in :func:`_gather`."""
-    scores = (query * rules.scaling).flatten(3, 4) @ key.transpose(3, 4)
+def _chances(queries: Tensor, keys: Tensor, block: Block, rules: _Rules) -> tuple[Tensor, Tensor | None]:
+    """Attention [R, S, K, Q G, C], and the soft cap's derivative at each score, None where there is no cap."""
+    scores, slope = (queries * rules.scaling).flatten(3, 4) @ keys.transpose(3, 4), None
     if rules.softcap is not None:
-        scores = rules.softcap * (scores / rules.softcap).tanh()
-    scores = scores.unflatten(3, query.shape[3:5])
-    scores = scores.masked_fill(block.hidden(rules.sliding_window)[:, :, None, :, None], float("-inf"))
-    return (scores.softmax(-1).flatten(3, 4) @ value).unflatten(3, query.shape[3:5])
+        scores = (scores / rules.softcap).tanh_()
+        slope = 1 - scores * scores
+        scores *= rules.softcap
+    bias = block.bias(rules.sliding_window, scores.dtype)
+    scores.unflatten(3, queries.shape[3:5]).add_(bias[:, :, None, :, None])
+    return scores.softmax(-1), slope
 
 
 def _add_keys(total: Tensor, part: Tensor, block: Block) -> None:

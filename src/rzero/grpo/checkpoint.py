@@ -1,6 +1,7 @@
 """What a learner writes beside the policy, and how it continues from it.
 
-A saved learner is one directory: the policy in the Hugging Face layout, which opens as a model by itself, and
+A saved learner is one directory: the policy in the Hugging Face layout, which opens as a model by itself (or an adapter
+in peft's, which opens with its base model), and
 
 ``learner.json``
     ``schema_version`` (1), ``dtype`` (compute precision of the policy), ``num_updates`` (optimiser steps so far),
@@ -12,9 +13,9 @@ A saved learner is one directory: the policy in the Hugging Face layout, which o
     the parameter) and ``step/NAME`` (its number of updates; a scalar). A parameter without a gradient so far has none.
 
 ``masters/fp32.safetensors``
-    The fp32 master of each parameter, where the policy computes in less; an fp32 policy is its own master. A later
-    phase that starts from the policy continues from these, or the rounding would eat most of what small learning rates
-    did. They lie in a folder of their own, since vLLM reads every safetensors file beside a config.json.
+    The fp32 master of each trained parameter, where the policy computes in less; an fp32 policy is its own master. A
+    later phase that starts from the policy continues from these, or the rounding would eat most of what small learning
+    rates did. They lie in a folder of their own, since vLLM reads every safetensors file beside a config.json.
 
 The directory is not written atomically: whoever owns it moves it into place when it is complete.
 """
@@ -35,6 +36,7 @@ from rzero.grpo.masters import MasterWeights
 from rzero.models.checkpoint import check_directory, check_safetensors
 from rzero.models.language_model import LanguageModel
 from rzero.models.loading import load_module
+from rzero.models.lora import read_adapter
 from rzero.models.save import save_model
 
 SCHEMA_VERSION = 1
@@ -104,13 +106,16 @@ def restore(
     return progress
 
 
-def continue_masters(directory: Path, masters: MasterWeights) -> None:
-    """Set the masters to those that an earlier phase left beside the policy in ``directory``, if it did.
+def continue_masters(model: LanguageModel, masters: MasterWeights) -> None:
+    """Set the masters to those that an earlier phase left beside ``model``, if it did.
 
     Raises ModelError if they are damaged or belong to another model.
     """
-    if masters.stored_apart and (directory / _MASTERS).is_file():
-        _set(masters, _read_masters(directory, masters))
+    is_new = (
+        model.base is not None and model.path == model.base.path
+    )  # an adapter, whose base's masters are not its own
+    if masters.stored_apart and (model.path / _MASTERS).is_file() and not is_new:
+        _set(masters, _read_masters(model.path, masters))
 
 
 def _set(masters: MasterWeights, weights: Mapping[str, Tensor]) -> None:
@@ -169,11 +174,14 @@ def _read_state(directory: Path, masters: MasterWeights) -> dict[str, Tensor]:
 
 
 def _read_policy(directory: Path, model: LanguageModel, masters: MasterWeights) -> dict[str, Tensor]:
-    check_directory(directory)
-    # If the model has code of its own, that code was trusted when it was opened.
-    trusted = type(model.module).__module__.startswith("transformers_modules.")
-    module = load_module(directory, dtype=model.dtype, use_safetensors=True, trust_remote_code=trusted)
-    weights = {name: parameter.detach() for name, parameter in module.named_parameters()}
+    if model.base is not None:
+        weights = read_adapter(directory, base=model.base)
+    else:
+        check_directory(directory)
+        # If the model has code of its own, that code was trusted when it was opened.
+        trusted = type(model.module).__module__.startswith("transformers_modules.")
+        module = load_module(directory, dtype=model.dtype, use_safetensors=True, trust_remote_code=trusted)
+        weights = {name: parameter.detach() for name, parameter in module.named_parameters()}
     expected = {name: master.shape for name, master in masters.by_name.items()}
     _compare(directory, {name: tensor.shape for name, tensor in weights.items()}, expected)
     return weights

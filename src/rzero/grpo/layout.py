@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 
 _QUERIES = 512  # of one member in one block, at most: causal keys beyond a block's last query are not computed
+_KEYS = 32  # keys are padded to a multiple: torch's vectorised softmax is up to five times slower between them
+_NOWHERE = 1 << 40  # a place behind every query
 _PADDING = 1.3  # a block may compute this many times the scores that its families need each by itself
 
 
@@ -57,27 +59,33 @@ class Span:
 
 @dataclass(slots=True)
 class Block:
-    """R families of S members with Q queries and P + C keys each; indices are into the packed tokens.
+    """R families of S members with Q queries and C keys each; indices are into the packed tokens.
 
-    ``queries`` [R, S, Q] and ``keys`` [R, S, P + C], the first ``num_shared`` = P of which are the family's prompt, the
-    same for all members. Places that are padding hold the number of packed tokens, which is no token. ``hidden``
-    [R, S, Q, P + C] is True where the query must not see the key.
+    ``queries`` [R, S, Q] and ``keys`` [R, S, C]; the first ``num_shared`` keys are the family's prompt, the same for
+    all members. Places that are padding hold the number of packed tokens, which is no token.
     """
 
     queries: Tensor
     keys: Tensor
     num_shared: int
-    _hidden: Tensor
-    _distance: Tensor
-    _windowed: dict[int, Tensor] = field(default_factory=dict)
+    _query_places: Tensor
+    _key_places: Tensor
+    _biases: dict[tuple[int | None, torch.dtype], Tensor] = field(default_factory=dict)
 
-    def hidden(self, sliding_window: int | None) -> Tensor:
-        """True where a query must not see a key, with keys ``sliding_window`` or more positions back left out too."""
-        if sliding_window is None:
-            return self._hidden
-        if sliding_window not in self._windowed:
-            self._windowed[sliding_window] = self._hidden | (self._distance >= sliding_window)
-        return self._windowed[sliding_window]
+    def bias(self, sliding_window: int | None, dtype: torch.dtype) -> Tensor:
+        """[R or 1, 1, Q, C] What to add to scores: 0, or -inf where a query must not see a key.
+
+        With a window those are also the keys that are ``sliding_window`` or more positions back.
+        """
+        known = (sliding_window, dtype)
+        if known not in self._biases:
+            distance = (self._query_places[:, :, None] - self._key_places[:, None])[:, None]
+            hidden = distance < 0
+            if sliding_window is not None:
+                hidden |= distance >= sliding_window
+            zeros = torch.zeros((), dtype=dtype, device=hidden.device)
+            self._biases[known] = zeros.masked_fill(hidden, float("-inf"))
+        return self._biases[known]
 
 
 class Layout:
@@ -87,17 +95,14 @@ class Layout:
         self.num_tokens = num_tokens
         self._spans = [span for family in families for span in _spans(family)]
         self._device = device
-        self._blocks: dict[int, list[Block]] = {}
 
     def blocks(self, most_scores: int) -> list[Block]:
         """Blocks of at most ``most_scores`` scores for each head, where a single query does not have more of them."""
-        if most_scores not in self._blocks:
-            spans = sorted(
-                (part for span in self._spans for part in _split(span, most_scores)),
-                key=lambda span: (len(span.starts), span.first, span.queries, span.shared),
-            )
-            self._blocks[most_scores] = [self._block(run) for run in _runs(spans, most_scores)]
-        return self._blocks[most_scores]
+        spans = sorted(
+            (part for span in self._spans for part in _split(span, most_scores)),
+            key=lambda span: (len(span.starts), span.first, span.queries, span.shared),
+        )
+        return [self._block(run) for run in _runs(spans, most_scores)]
 
     def _block(self, spans: Sequence[Span]) -> Block:
         device, none = self._device, self.num_tokens
@@ -112,21 +117,20 @@ class Layout:
                 [[span.shared] for span in spans],
             )
         )
-        place = torch.arange(first + width, device=device)
+        padding = -(prompt + first + width) % _KEYS
+        place = torch.arange(first + width + padding, device=device)
         own = torch.where(place < lengths[..., None], starts[..., None] + place, none)
         column = torch.arange(prompt, device=device)
         common = torch.where(column < shared, shared_start + column, none)
-        # Positions in the sequence, to count a window with; a prompt's padding is hidden whatever its distance.
-        query_place = shared[..., None] + place[first:]
-        key_place = torch.cat([column.expand(len(spans), -1), shared + place], dim=1)
-        distance = (query_place.transpose(1, 2) - key_place[:, None])[:, None]
-        padding = torch.cat([column >= shared, torch.zeros_like(shared + place, dtype=torch.bool)], dim=1)
+        # Families whose prompts are of one length share their bias: places in a sequence are all that it depends on.
+        shared = shared.unique(dim=0) if (shared == shared[0]).all() else shared
+        beyond = torch.where(column < shared, column, _NOWHERE)
         return Block(
-            queries=own[..., first:],
+            queries=own[..., first : first + width],
             keys=torch.cat([common[:, None].expand(-1, own.shape[1], -1), own], dim=2),
             num_shared=prompt,
-            _hidden=(distance < 0) | padding[:, None, None],
-            _distance=distance,
+            _query_places=shared + place[first : first + width],
+            _key_places=torch.cat([beyond, shared + place], dim=1),
         )
 
 

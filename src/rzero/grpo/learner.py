@@ -30,6 +30,7 @@ from rzero.grpo.advantage import advantages
 from rzero.grpo.batch import MicroBatch, weighted_rows
 from rzero.grpo.loss import TokenLoss, token_loss
 from rzero.grpo.masters import MasterWeights
+from rzero.grpo.memory import available_memory, explained_shortage, plan_checkpointing
 from rzero.grpo.metrics import StepMetrics
 from rzero.grpo.passes import Passes
 from rzero.models.language_model import LanguageModel
@@ -65,10 +66,11 @@ class GrpoLearner:
         self._learning_rate = learning_rate
         self._updates_per_step = updates_per_step
         self._temperature = temperature or 1.0
-        self._passes = Passes(model, temperature=self._temperature, checkpointing=options.checkpointing == "on")
+        self._passes = Passes(model, temperature=self._temperature)
         self._max_new_tokens = max_new_tokens
-        self._masters = MasterWeights(model.module.eval())
-        checkpoint.continue_masters(model.path, self._masters)
+        model.module.eval()
+        self._masters = MasterWeights(model.trained)
+        checkpoint.continue_masters(model, self._masters)
         self._optimizer = torch.optim.AdamW(
             self._masters.by_name.values(),
             lr=learning_rate,
@@ -88,24 +90,27 @@ class GrpoLearner:
         """Update the policy on one batch of rollouts; returns the step's metrics.
 
         Without any variance in the rewards there is no update, and the metrics that would describe one are absent.
-        Raises EngineError if a loss or gradient is not finite; the weights are then those of the last good update.
+        Raises EngineError, before anything is changed, if the batch would not fit into memory; and if a loss or
+        gradient is not finite or memory runs out all the same, when the weights are those of the last good update.
         """
         scored = [(group, self._advantages(group)) for group in groups]
         kept = [(group, advantage) for group, advantage in scored if advantage is not None]
         shares = [self._microbatches(share) for share in _shares(kept, self._updates_per_step)]
-        # Later updates need the log-probabilities from before the first one; the first one's own are those.
-        old = [[self._passes.logprobs(batch) if i else None for batch in share] for i, share in enumerate(shares)]
+        longest = max((len(g.prompt_ids) + len(r.completion.token_ids) for g, _ in kept for r in g.rollouts), default=0)
+        num_tokens = max((batch.input_ids.numel() for share in shares for batch in share), default=0)
+        if num_tokens:
+            self._plan_memory(num_tokens, longest)
         metrics = StepMetrics()
-        for share, old_logprobs in zip(shares, old, strict=True):
-            self._update(share, old_logprobs, metrics)
+        with explained_shortage(num_tokens, longest=longest, checkpointing=self._passes.checkpointing):
+            self._update_all(shares, metrics)
         self._progress = checkpoint.Progress(
             num_updates=self._progress.num_updates + len(shares), policy_version=self._progress.policy_version + 1
         )
         return metrics.means() | self._counts(groups, kept, num_updates=len(shares))
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """The policy's weights in compute precision, by parameter name; tied ones once."""
-        for name, parameter in self._model.module.named_parameters():
+        """The weights that are trained, in compute precision, by parameter name; tied ones once."""
+        for name, parameter in self._model.trained.items():
             yield name, parameter.detach()
 
     def save(self, path: Path) -> None:
@@ -128,6 +133,22 @@ class GrpoLearner:
     def restore(self, path: Path) -> None:
         """Continue from what :meth:`save` wrote. Raises ModelError if it is missing, damaged or another model's."""
         self._progress = checkpoint.restore(path, model=self._model, masters=self._masters, optimizer=self._optimizer)
+
+    def _plan_memory(self, num_tokens: int, longest: int) -> None:
+        choices = {"auto": (False, True), "on": (True,), "off": (False,)}[self._options.checkpointing]
+        moments = not self._optimizer.state
+        self._passes.checkpointing = plan_checkpointing(
+            {c: self._passes.memory(self._masters, moments=moments, checkpointing=c) for c in choices},
+            num_tokens=num_tokens,
+            longest=longest,
+            available=available_memory(self._model.device),
+        )
+
+    def _update_all(self, shares: Sequence[Sequence[MicroBatch]], metrics: StepMetrics) -> None:
+        # Later updates need the log-probabilities from before the first one; the first one's own are those.
+        old = [[self._passes.logprobs(batch) if i else None for batch in share] for i, share in enumerate(shares)]
+        for share, old_logprobs in zip(shares, old, strict=True):
+            self._update(share, old_logprobs, metrics)
 
     def _advantages(self, group: Group) -> list[float] | None:
         rewards = [rollout.reward for rollout in group.rollouts]

@@ -12,9 +12,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-_CHUNK = 1024  # tokens in one matrix product with the head
-_ENTRIES = {"cpu": 1 << 19}  # logits in full precision at a time: two megabytes, which a core's cache holds
-_ENTRIES_ELSEWHERE = 1 << 27
+CHUNK = 1024
+"""Tokens in one matrix product with the head."""
+
+
+def logits_at_once(device: torch.device) -> int:
+    """Logits in full precision at a time: on a CPU two megabytes, which a core's cache holds."""
+    return 1 << 19 if device.type == "cpu" else 1 << 27
 
 
 class Head(Protocol):
@@ -36,7 +40,7 @@ class Head(Protocol):
 
 
 @torch.no_grad()
-def token_logprobs(hidden: Tensor, head: Head, targets: Tensor, *, temperature: float, chunk: int = _CHUNK) -> Tensor:
+def token_logprobs(hidden: Tensor, head: Head, targets: Tensor, *, temperature: float, chunk: int = CHUNK) -> Tensor:
     """Log softmax(logits / temperature)[targets].
 
     ``hidden`` [N, d] in compute precision, ``targets`` [N] token ids; returns [N] in fp32 (fp64 for fp64 ``hidden``).
@@ -61,7 +65,7 @@ def backward_token_logprobs(
     loss: Callable[[Tensor, slice], Tensor],
     weight_grad: Tensor | None,
     bias_grad: Tensor | None,
-    chunk: int = _CHUNK,
+    chunk: int = CHUNK,
 ) -> tuple[Tensor, Tensor]:
     """:func:`token_logprobs`, and the gradient of the sum of ``loss(logprobs[rows], rows)`` over all rows.
 
@@ -118,7 +122,7 @@ def _raw_logits(hidden: Tensor, head: Head, chunk: int) -> Iterator[tuple[slice,
 
 
 def _parts(logits: Tensor) -> Iterator[slice]:
-    step = max(1, _ENTRIES.get(logits.device.type, _ENTRIES_ELSEWHERE) // logits.shape[1])
+    step = max(1, logits_at_once(logits.device) // logits.shape[1])
     return (slice(start, min(start + step, len(logits))) for start in range(0, len(logits), step))
 
 

@@ -6,7 +6,7 @@ are kept in fp32. A model that computes in fp32 (or fp64) is its own master, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 
 class MasterWeights:
-    """The masters of all parameters of ``module``, by parameter name; tied parameters have one name and one master."""
+    """The masters of the given parameters, by name. From here on these take gradients."""
 
-    def __init__(self, module: nn.Module) -> None:
-        self._parameters = dict(module.named_parameters())
+    def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:
+        self._parameters = dict(parameters)
         self.by_name = {name: _master(parameter) for name, parameter in self._parameters.items()}
 
     @property

@@ -5,31 +5,35 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from functools import cached_property, partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from rzero.grpo.attention import PackedAttention
+from rzero.grpo.attention import PackedAttention, scores_at_once
 from rzero.grpo.batch import MicroBatch, Row, packed_microbatches, padded_microbatches
-from rzero.grpo.logprobs import backward_token_logprobs, token_logprobs
+from rzero.grpo.logprobs import CHUNK, backward_token_logprobs, logits_at_once, token_logprobs
 from rzero.grpo.masters import MasterWeights
+from rzero.grpo.memory import StepMemory, kept_bytes
 from rzero.models.attention import own_attention, takes_own_attention
 from rzero.models.head import hidden_states
 from rzero.models.language_model import LanguageModel
+
+_PROBES = (16, 32)  # tokens
 
 
 class Passes:
     """Passes of ``model`` at a sampling ``temperature``.
 
     An architecture that is not known to take our attention reads padded batches, of which one warning tells.
-    ``checkpointing`` keeps only each layer's input for the backward pass, which computes the rest once more.
+    ``checkpointing`` keeps only each layer's input for the backward pass, which computes the rest once more; it may be
+    changed between passes.
     """
 
-    def __init__(self, model: LanguageModel, *, temperature: float, checkpointing: bool) -> None:
+    def __init__(self, model: LanguageModel, *, temperature: float, checkpointing: bool = False) -> None:
         self._model = model
         self._temperature = temperature
-        self._checkpointing = checkpointing
+        self.checkpointing = checkpointing
         self._packed = takes_own_attention(model.module)
         if not self._packed:
             warnings.warn(
@@ -48,6 +52,38 @@ class Passes:
             device=self._model.device,
         )
 
+    def memory(self, masters: MasterWeights, *, moments: bool, checkpointing: bool) -> StepMemory:
+        """What a step will allocate, with or without AdamW's two ``moments`` of each parameter; see ``memory.py``."""
+        weight = self._model.head.weight
+        state = sum(m.numel() * m.element_size() for m in masters.by_name.values()) * (3 if moments else 1)
+        head = (CHUNK + 2 * weight.shape[1]) * weight.shape[0] * weight.element_size()
+        # Of scores and logits there are several copies while they are worked on.
+        work = 8 * scores_at_once(weight.device) * weight.element_size() + 16 * logits_at_once(weight.device)
+        layers, kept = max(1, len(_layers(self._model))), self._kept_per_token
+        inputs = layers * weight.shape[1] * weight.element_size()
+        per_token = (inputs if checkpointing else kept - kept // layers) + 2 * kept // layers
+        return StepMemory(fixed=state + head + work, per_token=per_token)
+
+    @cached_property
+    def _kept_per_token(self) -> int:
+        """Bytes that a forward pass keeps for each token, counted in two small ones."""
+        besides = {parameter.untyped_storage().data_ptr() for parameter in self._model.module.parameters()}
+        sizes: list[int] = []
+        for length in _PROBES:
+            half = tuple(range(length // 2))
+            row = Row(
+                group=0,
+                prompt_ids=half,
+                completion_ids=(*half, 0),
+                sampler_logprobs=(0.0,) * (len(half) + 1),
+                advantage=0.0,
+                weight=0.0,
+            )
+            (batch,) = self.microbatches([row], tokens_per_microbatch=length)
+            with _attention(self._model, batch):
+                sizes.append(kept_bytes(lambda batch=batch: _predicting_states(self._model, batch), besides=besides))
+        return max(1, (sizes[1] - sizes[0]) // (_PROBES[1] - _PROBES[0]))
+
     @torch.no_grad()
     def logprobs(self, batch: MicroBatch, *, model: LanguageModel | None = None) -> Tensor:
         """Log-probabilities [N] of the batch's targets; under another ``model`` of the same architecture if given."""
@@ -65,7 +101,7 @@ class Passes:
         model = self._model
         with ExitStack() as stack:
             stack.enter_context(_attention(model, batch))
-            if self._checkpointing:
+            if self.checkpointing:
                 stack.enter_context(_checkpointed(model))
             hidden = _predicting_states(model, batch)
             logprobs, grad_hidden = backward_token_logprobs(
@@ -92,7 +128,7 @@ def _attention(model: LanguageModel, batch: MicroBatch) -> Iterator[None]:
     if batch.layout is None:
         yield
     else:
-        with own_attention(model.module, PackedAttention(layout=batch.layout)):
+        with own_attention(model.module, PackedAttention(batch.layout)):
             yield
 
 
@@ -103,9 +139,8 @@ def _checkpointed(model: LanguageModel) -> Iterator[None]:
     transformers' own switch needs a model in training mode, with its dropout.
     """
     from torch.utils.checkpoint import checkpoint
-    from transformers.modeling_layers import GradientCheckpointingLayer
 
-    layers = [layer for layer in model.module.modules() if isinstance(layer, GradientCheckpointingLayer)]
+    layers = _layers(model)
     for layer in layers:
         layer.forward = partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)
     try:
@@ -113,3 +148,9 @@ def _checkpointed(model: LanguageModel) -> Iterator[None]:
     finally:
         for layer in layers:
             del layer.forward
+
+
+def _layers(model: LanguageModel) -> list[nn.Module]:
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    return [layer for layer in model.module.modules() if isinstance(layer, GradientCheckpointingLayer)]

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rzero.errors import ConfigError, ModelError
-from rzero.models.checkpoint import check_directory
+from rzero.models.checkpoint import base_directory, check_directory, is_adapter
 from rzero.models.head import OutputHead, check_head
 from rzero.models.language_model import LanguageModel
 from rzero.models.loading import load_module, load_tokenizer
+from rzero.models.lora import open_adapter
 from rzero.models.rendering import Renderer, turn_end
 
 if TYPE_CHECKING:
@@ -34,10 +35,14 @@ def open_model(
     """The model in ``path``, checked and ready.
 
     ``dtype`` auto is bfloat16 where the device multiplies it natively, else float32; ``device`` auto is CUDA where
-    there is a CUDA device, else the CPU. Raises ModelError for a damaged or unusable checkpoint and ConfigError for an
-    unusable device.
+    there is a CUDA device, else the CPU. An adapter is opened over a base model of its own; where that is open already,
+    :func:`rzero.models.lora.open_adapter` shares it. Raises ModelError for a damaged or unusable checkpoint and
+    ConfigError for an unusable device.
     """
     check_directory(path)
+    if is_adapter(path):
+        base = open_model(base_directory(path), dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+        return open_adapter(path, base=base)
     place = _device(device)
     tokenizer = open_tokenizer(path, trust_remote_code=trust_remote_code)
     module = load_module(path, dtype=_dtype(dtype, place), use_safetensors=True, trust_remote_code=trust_remote_code)

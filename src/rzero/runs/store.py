@@ -253,7 +253,7 @@ def versions() -> dict[str, str]:
     """The versions that a result depends on."""
     names = ("rzero", "torch", "transformers", "safetensors", "numpy", "math-verify", "latex2sympy2_extended", "sympy")
     found = {"python": sys.version.split()[0]}
-    for name in (*names, "antlr4-python3-runtime"):
+    for name in (*names, "antlr4-python3-runtime", "peft"):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -7,8 +7,9 @@ import pytest
 import torch
 from tiny_model import make_model
 
+from rzero.engines import compiler
 from rzero.engines.embedded import EmbeddedSampler
-from rzero.engines.paged import compiler, native, select
+from rzero.engines.paged import native, select
 from rzero.engines.paged.native import NativeKernel
 from rzero.engines.paged.plain import PlainKernel
 from rzero.engines.paged.select import choose_kernel

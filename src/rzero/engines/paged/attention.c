@@ -7,34 +7,17 @@
      values  fp32 [16 tokens][D]         bf16 [8 token pairs][D][2 tokens]
 
    The bf16 layouts are those of the AVX512-BF16 dot product, which sums two neighbouring products in fp32. Other CPUs
-   widen the two halves. Vectors are GCC's generic ones, which every target of GCC and Clang lowers to what it has. */
+   widen the two halves. */
 
-#include <math.h>
-#include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 #ifdef __AVX512BF16__
 #include <immintrin.h>
 #endif
 
+#include "../vectors.h"
+
 #define PAGE 16
 #define MOST_QUERIES 4 /* query heads that share one read of the keys */
-
-typedef float f16v __attribute__((vector_size(64), aligned(4)));
-typedef uint32_t u16v __attribute__((vector_size(64), aligned(4)));
-typedef int32_t i16v __attribute__((vector_size(64), aligned(4)));
-typedef uint16_t bf16;
-
-static inline bf16 round_bf16(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, 4);
-    if ((bits & 0x7fffffffu) > 0x7f800000u) return (bf16)(bits >> 16 | 0x40); /* NaN stays NaN */
-    return (bf16)((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
-}
-
-static inline f16v splat(float x) {
-    return (f16v){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x};
-}
 
 /* acc + (even halves of a) * (low half of b) + (odd halves of a) * (high half of b), in fp32 */
 static inline f16v dot_pairs(f16v acc, u16v a, uint32_t b) {
@@ -47,38 +30,6 @@ static inline f16v dot_pairs(f16v acc, u16v a, uint32_t b) {
     memcpy(&y, &high, 4);
     return acc + (f16v)(a << 16) * x + (f16v)(a & 0xffff0000u) * y;
 #endif
-}
-
-/* e^x for x <= 0, to about 2 units in the last place: 2^n times a polynomial on [-ln2/2, ln2/2]. */
-static inline f16v exp_vector(f16v x) {
-    f16v low = splat(-87.0f);
-    i16v under = x < low;
-    x = (f16v)(((u16v)x & ~(u16v)under) | ((u16v)low & (u16v)under));
-    f16v shifted = x * 1.44269504f + 12582912.0f; /* adding 1.5 * 2^23 rounds to an integer */
-    f16v n = shifted - 12582912.0f;
-    x = x - n * 0.693145752f;
-    x = x - n * 1.42860677e-6f;
-    f16v p = splat(1.38888889e-3f);
-    p = p * x + 8.33333333e-3f;
-    p = p * x + 4.16666667e-2f;
-    p = p * x + 1.66666667e-1f;
-    p = p * x + 0.5f;
-    p = p * x + 1.0f;
-    p = p * x + 1.0f;
-    i16v power = __builtin_convertvector(n, i16v);
-    return (f16v)((i16v)p + (power << 23));
-}
-
-static inline float vector_max(f16v v) {
-    float most = v[0];
-    for (int i = 1; i < 16; i++) most = v[i] > most ? v[i] : most;
-    return most;
-}
-
-static inline float vector_sum(f16v v) {
-    float total = 0;
-    for (int i = 0; i < 16; i++) total += v[i];
-    return total;
 }
 
 /* One row and key-value head. */
@@ -226,7 +177,7 @@ int attend(const void *queries, void *out, const void *keys, const void *values,
     int longest = 0, failed = 0;
     for (int r = 0; r < rows; r++) longest = lengths[r] > longest ? lengths[r] : longest;
     const size_t size = (size_t)MOST_QUERIES * (longest + 2 * PAGE + head_dim) * sizeof(float);
-    /* Neighbouring rows mostly share a prompt: with the head as the outer loop, its pages stay in the core's cache. */
+    /* A page holds all heads, so they are the inner loop; what neighbouring rows share stays in the core's cache. */
 #pragma omp parallel num_threads(threads) reduction(| : failed)
     {
         float *scratch = malloc(size);

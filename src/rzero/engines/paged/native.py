@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rzero.engines.paged.compiler import build
+from rzero.engines.compiler import build
 
 _SOURCE = Path(__file__).with_name("attention.c")
 

@@ -11,15 +11,18 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from rzero.user_cache import user_cache
+
+_HEADER = Path(__file__).with_name("vectors.h")
 _FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-shared", "-fPIC")
 
 
 def build(source: Path) -> Path:
     """The shared library of ``source``; raises OSError, with the compiler's words, where there can be none."""
     command = _command()
-    text = source.read_bytes()
+    text = source.read_bytes() + _HEADER.read_bytes()
     key = hashlib.sha256(b"\0".join([text, " ".join([*command, *_FLAGS]).encode(), _processor().encode()]))
-    target = _directory() / f"{source.stem}-{key.hexdigest()[:16]}.so"
+    target = user_cache() / "native" / f"{source.stem}-{key.hexdigest()[:16]}.so"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
@@ -56,10 +59,3 @@ def _processor() -> str:
     except OSError:
         return platform.processor() + platform.machine()
     return "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
-
-
-def _directory() -> Path:
-    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
-    if str(home).startswith("~"):  # without a home directory, as in some containers, expanduser leaves the tilde
-        home = Path(tempfile.gettempdir())
-    return Path(os.environ.get("RZERO_CACHE") or home / "rzero") / "native"

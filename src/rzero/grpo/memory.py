@@ -1,0 +1,162 @@
+"""What a training step will take in memory, and what there is: so that a batch that cannot fit is refused beforehand.
+
+On a CPU an allocation that the machine cannot back does not fail; some process is killed later. So the step's need is
+estimated before it begins:
+
+- gradients and, before the first update, AdamW's moments, for each trained parameter in its master's precision;
+- the output head's buffers: one chunk of logits, its weight's gradient, and as much again for the embedding's; and the
+  scores and logits that are worked on at a time;
+- for each token of the largest pass, what the layers keep for the backward pass. It is not derived from an
+  architecture's formulas but counted on the model itself, in two small passes; one layer's share is added for what is
+  on its way. Checkpointed, each layer keeps its input alone, and one layer at a time the rest.
+
+Nothing that the process holds already (weights, masters, reference) is part of the estimate.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from rzero.errors import EngineError
+
+_GIB = 1 << 30
+# What torch's allocators and libraries say; RuntimeError is the only type that they raise it with.
+_SHORTAGE = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc")
+_ROOM = 0.8  # of what is available is planned with before layers are checkpointed
+_SAFE = 0.8  # of what would just fit is advised
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepMemory:
+    """Bytes that a step needs: ``fixed``, and ``per_token`` for each token of its largest pass."""
+
+    fixed: int
+    per_token: int
+
+    def bytes_for(self, num_tokens: int) -> int:
+        """With passes of at most ``num_tokens`` tokens.
+
+        >>> StepMemory(fixed=100, per_token=3).bytes_for(10)
+        130
+        """
+        return self.fixed + self.per_token * num_tokens
+
+    def most_tokens(self, available: int) -> int:
+        """The largest pass that ``available`` bytes are enough for; 0 if there is none.
+
+        >>> StepMemory(fixed=100, per_token=3).most_tokens(130), StepMemory(fixed=100, per_token=3).most_tokens(50)
+        (10, 0)
+        """
+        return max(0, (available - self.fixed) // self.per_token)
+
+
+def plan_checkpointing(needs: dict[bool, StepMemory], *, num_tokens: int, longest: int, available: int) -> bool:
+    """Whether to checkpoint, out of the choices in ``needs``, for a largest pass of ``num_tokens`` tokens.
+
+    Without checkpointing wherever that fits easily. Raises EngineError if nothing fits; ``longest`` is the number of
+    tokens of the longest rollout with its prompt, which cannot be split.
+    """
+    if False in needs and (len(needs) == 1 or needs[False].bytes_for(num_tokens) <= _ROOM * available):
+        choice = False
+    else:
+        choice = True
+    need = needs[choice]
+    if need.bytes_for(num_tokens) > available:
+        raise EngineError(
+            f"an update needs about {need.bytes_for(num_tokens) / _GIB:.2f} GiB with {num_tokens} tokens in one pass, "
+            f"and {available / _GIB:.2f} GiB are available; "
+            + advice(int(_SAFE * need.most_tokens(available)), longest=longest, checkpointing=choice)
+        )
+    return choice
+
+
+def advice(most_tokens: int, *, longest: int, checkpointing: bool) -> str:
+    """What to change where passes of ``most_tokens`` tokens would fit."""
+    other = "" if checkpointing else ", or set grpo.checkpointing=on"
+    if most_tokens >= longest:
+        return f"set grpo.tokens_per_microbatch={most_tokens} or lower{other}"
+    if most_tokens:
+        return (
+            f"{most_tokens} tokens would fit, but the longest rollout with its prompt has {longest} and cannot be "
+            f"split: lower max_new_tokens, and set grpo.tokens_per_microbatch={most_tokens}{other}"
+        )
+    return f"gradients and optimiser alone do not fit: take a smaller model, or a machine with more memory{other}"
+
+
+@contextmanager
+def explained_shortage(num_tokens: int, *, longest: int, checkpointing: bool) -> Iterator[None]:
+    """Turn a failed allocation inside into an EngineError that says what to lower; the estimate was too low then."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if type(error) is RuntimeError and not any(word in str(error) for word in _SHORTAGE):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise EngineError(
+            f"memory ran out in an update with {num_tokens} tokens in one pass ({reason}); the weights are those of "
+            f"the last good update; " + advice(max(1, num_tokens // 2), longest=longest, checkpointing=checkpointing)
+        ) from error
+
+
+def available_memory(device: torch.device) -> int:
+    """Bytes that this process can still allocate on ``device``: what is free, within its own limits.
+
+    On a CPU the least of: available memory, what the control group has left, and what ``ulimit -v`` leaves. A bound
+    that the system does not tell is none.
+    """
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    bounds = [_meminfo(), _control_group(), _address_space()]
+    return min((bound for bound in bounds if bound is not None), default=1 << 62)
+
+
+def kept_bytes(run: Callable[[], Tensor], *, besides: set[int]) -> int:
+    """Bytes of the tensors that ``run`` keeps for a backward pass, each storage once, without those in ``besides``."""
+    storages: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in besides:
+            storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        out = run()  # held until the count is done, or storages would be given out again
+    del out
+    return sum(storages.values())
+
+
+def _meminfo() -> int | None:
+    return _number("/proc/meminfo", "MemAvailable:", unit=1024)
+
+
+def _control_group() -> int | None:
+    root = Path("/sys/fs/cgroup")
+    limit, used = _number(root / "memory.max"), _number(root / "memory.current")
+    if limit is None or used is None:
+        return None
+    reclaimable = _number(root / "memory.stat", "inactive_file") or 0
+    return max(0, limit - used + reclaimable)
+
+
+def _address_space() -> int | None:
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    used = _number("/proc/self/statm", unit=resource.getpagesize())
+    return None if limit == resource.RLIM_INFINITY or used is None else max(0, limit - used)
+
+
+def _number(file: str | Path, key: str = "", *, unit: int = 1) -> int | None:
+    """The first number behind ``key`` in a file of the system; None where there is none ("max" is none)."""
+    try:
+        words = Path(file).read_text(encoding="utf-8").split()
+        return int(words[words.index(key) + 1 if key else 0]) * unit
+    except (OSError, ValueError, IndexError):
+        return None
