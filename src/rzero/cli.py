@@ -1,4 +1,4 @@
-"""The command line: ``rzero run``, ``rzero status``, ``rzero config``, ``rzero ask``.
+"""The command line: ``rzero run``, ``rzero status``, ``rzero config``, ``rzero ask``, ``rzero report``.
 
 Options of a run are written ``--section.option value`` and go the same way as those of a TOML file, so a mistake in
 either gets the same message. Errors are one line on standard error and exit code 2 (3: the run cannot go on; 1: an
@@ -29,6 +29,7 @@ R-Zero: a Challenger and a Solver from one base language model teach each other,
   rzero status DIR                                       say where a run stands
   rzero config [PRESET|FILE.toml]                        show the resolved options, each with its meaning
   rzero ask DIR|MODEL [QUESTION ...]                     put questions to a checkpoint, with votes
+  rzero report DIR [DIR2 ...] [--out FILE]               write one page of HTML on one run, or on several side by side
   rzero --version
 
 Presets: {presets} (default: {default}). `rzero COMMAND --help` says more of each.
@@ -114,6 +115,15 @@ def _ask_parser() -> argparse.ArgumentParser:
     parser.add_argument("--write", type=int, default=0, metavar="N", help="let the Challenger write N questions")
     parser.add_argument("--iteration", type=int, metavar="N", help="of a run: its checkpoints after iteration N")
     parser.add_argument("--preset", default=DEFAULT_PRESET, help="of a model: whose options (default: %(default)s)")
+    return parser
+
+
+def _report_parser() -> argparse.ArgumentParser:
+    text = "Write one self-contained page of HTML on one run, or on several side by side."
+    parser = argparse.ArgumentParser(prog="rzero report", description=text, allow_abbrev=False)
+    parser.add_argument("directories", nargs="+", metavar="DIR", help="run directory; the first is compared with")
+    where = "file to write (default: DIR/report.html of one run, comparison.html here of several)"
+    parser.add_argument("--out", metavar="FILE", help=where)
     return parser
 
 
@@ -203,6 +213,17 @@ def _status(known: argparse.Namespace, overrides: dict[str, str]) -> int:
     return 0
 
 
+def _report(known: argparse.Namespace, overrides: dict[str, str]) -> int:
+    if overrides:
+        raise ConfigError(f"`rzero report` takes run directories and --out alone, not --{next(iter(overrides))}")
+    from rzero.report import write
+
+    directories = [Path(directory) for directory in known.directories]
+    out = write.default_place(directories) if known.out is None else Path(known.out)
+    print(write.write_report(directories, out))
+    return 0
+
+
 COMMANDS: dict[
     str, tuple[Callable[[], argparse.ArgumentParser], Callable[[argparse.Namespace, dict[str, str]], int]]
 ] = {
@@ -210,6 +231,7 @@ COMMANDS: dict[
     "status": (_status_parser, _status),
     "config": (_config_parser, _config),
     "ask": (_ask_parser, _ask),
+    "report": (_report_parser, _report),
 }
 
 

@@ -13,13 +13,16 @@ from rzero.evaluate.tasks import data_path, load_examples
 from rzero.models.checkpoint import weight_files
 from rzero.models.resolve import resolve
 from rzero.plugins import load_object
+from rzero.runs.trackers.opening import require
 
 
 def check_options(config: Config) -> dict[str, str]:
     """Refuse what would otherwise fail hours into the run: missing data files, rewards that cannot be imported.
 
-    Returns each test file's digest by its name. Raises ConfigError or DataError.
+    Returns each test file's digest by its name. Raises ConfigError, DataError, or MissingExtraError without the
+    tracker's package.
     """
+    require(config)
     stems: dict[str, str] = {}
     digests: dict[str, str] = {}
     for name in config.evaluate.data:
