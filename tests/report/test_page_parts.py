@@ -89,6 +89,14 @@ def test_seeds_are_averaged_and_paired(tmp_path: Path) -> None:
     assert difference.high == pytest.approx(-1 / 3 + 4.3027 * 0.14434 / 3**0.5, abs=1e-4)
 
 
+def test_many_changes_are_counted(tmp_path: Path) -> None:
+    changes = {"evaluate.data": "quiz,other", "solver.steps": 3, "vote.num_votes": 4, "generate.top_k": 5}
+    roots = [make_run(tmp_path / "a"), make_run(tmp_path / "b", options=changes)]
+    table = ablation([collected(root)[0] for root in roots], roots)
+    assert table is not None and table.rows[1].name == "4 options changed"
+    assert "solver.steps = 3" in table.rows[1].changes
+
+
 def test_one_run_is_no_ablation(tmp_path: Path) -> None:
     run, root = collected(make_run(tmp_path / "run"))
     assert ablation([run], [root]) is None

@@ -26,6 +26,9 @@ FIGURES = (
 )
 """What stands beside the accuracies."""
 
+LONGEST_NAME = 3
+"""Changes that a row is named by; of more it has the number."""
+
 _IGNORED = {*MAY_CHANGE, "seed", "engine.threads", "model.device"}
 """Options that alter neither the algorithm nor the data: runs that differ by these alone are one row."""
 
@@ -69,19 +72,30 @@ def _variants(runs: Sequence[Run], roots: Sequence[Path]) -> list[_Variant]:
 
 
 def _settings(run: Run) -> dict[str, Any]:
-    return {option.name: option.value for option in run.options if option.name not in _IGNORED}
+    values = {option.name: option.value for option in run.options if option.name not in _IGNORED}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def _row(variant: _Variant, reference: _Variant, iteration: int) -> AblationRow:
-    changes = [f"{name} = {value}" for name, value in variant.changes]
     return AblationRow(
-        name=KNOWN.get(variant.changes) or ("; ".join(changes) if changes else "reference"),
-        changes=changes,
+        name=_name(variant),
+        changes=_changes(variant),
         runs=[run.name for run, _ in variant.members],
         accuracy=_accuracies(variant, iteration),
         difference={} if variant is reference else _differences(variant, reference, iteration),
         figures=present([(name, _over_seeds(variant, iteration, name)) for name in FIGURES]),
     )
+
+
+def _name(variant: _Variant) -> str:
+    changes = _changes(variant)
+    if len(changes) > LONGEST_NAME:
+        return f"{len(changes)} options changed"
+    return KNOWN.get(variant.changes) or "; ".join(changes) or "reference"
+
+
+def _changes(variant: _Variant) -> list[str]:
+    return [f"{name} = {value}" for name, value in variant.changes]
 
 
 def _accuracies(variant: _Variant, iteration: int) -> dict[str, Figure]:

@@ -50,7 +50,7 @@ function curve(pick, name, place, runPlace, share) {
   const shift = (runPlace - (many - 1) / 2) * 0.05 + (many > 1 ? 0 : place * 0.04);
   const show = share ? (value) => `${percent(value)} %` : plain;
   return {
-    name: label(many > 1 ? `${one.name}: ${name}` : name),
+    name: label(many > 1 ? `${one.name}: ${name}` : name), showlegend: many === 1,
     x: points.map(([number]) => number + shift), y: points.map(([, figure]) => figure.value),
     error_y: {
       type: "data", symmetric: false, thickness: 1.2, width: 3, color: hue,
@@ -74,13 +74,35 @@ function curveChart(title, text, series, fromZero) {
   const last = Math.max(...DATA.runs.map((one) => one.iterations.length - 1));
   const ticks = [...Array(last + 1).keys()];
   return chart(title, text, () => ({
-    data: traces(),
+    data: [...traces(), ...legend(series)],
     layout: layout({
       xaxis: { tickvals: ticks, ticktext: ticks.map(iterationName), range: [-0.3, last + 0.3], title: { text: "iteration", standoff: 6 } },
       yaxis: { tickformat: share ? ".2~%" : "", rangemode: fromZero ? "tozero" : "normal" },
-      showlegend: traces().length > 1,
+      showlegend: series.length > 1 && traces().length > 1,
     }),
   }), () => curveNumbers(traces()));
+}
+
+// With several runs colours tell runs apart, as the key above the charts says; a chart's own legend is of line styles.
+function legend(series) {
+  if (DATA.runs.length < 2) return [];
+  const there = series.filter(([key, , pick]) => DATA.runs.some((one) => one.iterations.some((entry) => (pick ? pick(entry) : entry.figures[key]))));
+  return there.map(([, name]) => {
+    const place = series.findIndex(([, other]) => other === name);
+    return {
+      name: label(name), x: [null], y: [null], mode: "lines+markers", line: { color: colour("soft"), dash: DASHES[place % DASHES.length] },
+      marker: { color: colour("soft"), symbol: SYMBOLS[place % SYMBOLS.length] },
+    };
+  });
+}
+
+function runKey() {
+  if (DATA.runs.length < 2) return null;
+  return el("ul", { class: "key", "aria-label": "Colours of the runs" }, ...DATA.runs.map((one, place) => {
+    const mark = el("i", {});
+    mark.style.background = `var(--${HUES[place % HUES.length]})`;
+    return el("li", {}, mark, one.name);
+  }));
 }
 
 function curveNumbers(traces) {
@@ -106,13 +128,13 @@ function histogram() {
       type: "bar", name, x: places(counts), y: shares(counts, total), marker: { color: colour(hue) }, customdata: counts,
       hovertemplate: `p̂ %{x:.2f}: %{customdata} (%{y:.1%})<extra>${name}</extra>`,
     });
-    const lines = others.filter(([, entry]) => entry && entry.agree_all.length).map(([one, entry], place) => ({
-      name: label(one.name), x: places(entry.agree_all), y: shares(entry.agree_all, sum(entry.agree_all)), mode: "lines+markers",
-      line: { color: colour(HUES[1 + (place % (HUES.length - 1))]), width: 1.5, shape: "hvh" }, marker: { size: 4 },
+    const lines = others.filter(([, entry]) => entry && entry.agree_all.length).map(([one, entry]) => ({
+      showlegend: false, name: label(one.name), x: places(entry.agree_all), y: shares(entry.agree_all, sum(entry.agree_all)), mode: "lines+markers",
+      line: { color: colour(HUES[DATA.runs.indexOf(one) % HUES.length]), width: 1.5, shape: "hvh" }, marker: { size: 4 },
     }));
     const [low, high] = run().band;
     return {
-      data: total ? [bars(own.agree_all, "all", "faint"), bars(own.agree_kept, "kept", "accent"), ...lines] : lines,
+      data: total ? [bars(own.agree_all, "all", "faint"), bars(own.agree_kept, "kept", HUES[selection.run % HUES.length]), ...lines] : lines,
       layout: layout({
         barmode: "overlay", bargap: 0.15, showlegend: true, xaxis: { range: [-0.06, 1.06], title: { text: "p̂", standoff: 6 } },
         yaxis: { tickformat: ".0%" },
@@ -176,6 +198,7 @@ function showCharts() {
     const extra = one.ending ? tests.map((test) => [`evaluation.${test}${one.ending}`, `evaluation: ${test}`]) : [];
     return curveChart(one.title, one.text, [...one.series, ...extra], one.fromZero);
   });
+  fill("key", runKey());
   fill("charts", ...accuracy, histogram(), ...curves);
 }
 
@@ -200,7 +223,7 @@ function showSteps() {
       line: { color: colour(HUES[place % HUES.length]), width: 1.5 }, marker: { size: 4 },
     })),
     layout: layout({
-      showlegend: DATA.runs.length > 1, yaxis: {},
+      showlegend: false, yaxis: {},
       xaxis: stepTicks(DATA.runs.map(points).reduce((longest, found) => (found.length > longest.length ? found : longest), [])),
     }),
   }), () => el("table", {}, headRow("run", "step", "value"), el("tbody", {}, ...DATA.runs.flatMap((one) => points(one).map(([where, value]) =>
