@@ -256,6 +256,8 @@ class Config(_Section):
     """math, grade_school, arithmetic, or package.module:name of your own domain object."""
     progress: Literal["auto", "bar", "plain", "none"] = "auto"
     """Console display. auto: bars on a terminal, plain lines elsewhere."""
+    tracker: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
+    """Where the numbers of metrics.jsonl go besides; each needs the extra of its name. wandb is offline by default."""
     model: ModelConfig = ModelConfig()
     challenger: ChallengerConfig = ChallengerConfig()
     solver: SolverConfig = SolverConfig()

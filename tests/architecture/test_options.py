@@ -9,6 +9,7 @@ OPTIONS = [
     "iterations",
     "domain",
     "progress",
+    "tracker",
     "model.path",
     "model.dtype",
     "model.device",

@@ -14,6 +14,7 @@ from rzero.evolve.lineage import Lineage
 from rzero.grading.grader import Grader
 from rzero.runs.console import Console
 from rzero.runs.store import PhaseDirectory, RunDirectory
+from rzero.runs.trackers.base import Tracker
 from rzero.seeds import derive_seed
 from rzero.types import Completion, FinishReason, Phase, Prompt
 
@@ -85,6 +86,7 @@ class Context(Parts):
 
     run: RunDirectory
     base: Path
+    tracker: Tracker
 
     @property
     def lineage(self) -> Lineage:

@@ -14,6 +14,7 @@ from rzero.models.lora import require_peft
 from rzero.models.resolve import resolve
 from rzero.plugins import load_object
 from rzero.user_cache import user_cache
+from rzero.runs.trackers.opening import require
 
 
 def check_options(config: Config) -> dict[str, str]:
@@ -21,6 +22,7 @@ def check_options(config: Config) -> dict[str, str]:
 
     Returns each test file's digest by its name. Raises ConfigError, DataError or MissingExtraError.
     """
+    require(config)
     stems: dict[str, str] = {}
     digests: dict[str, str] = {}
     for name in config.evaluate.data:
