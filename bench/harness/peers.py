@@ -71,8 +71,8 @@ def peer(name: str, *, threads: int) -> Peer:
             module="with_trl",
             python=TRL_HOME / "bin" / "python",
             environment=common,
-            settings="bf16 weights without autocast, micro-batches of 8 rollouts, no gradient checkpointing: its fastest "
-            "setting when 4 to 32 rollouts were tried on a busy machine, with and without checkpointing",
+            settings="bf16 weights without autocast, micro-batches of 8 rollouts, no gradient checkpointing: its "
+            "fastest setting when 4 to 32 rollouts were tried on a busy machine, with and without checkpointing",
         )
     raise ValueError(f"no engine is called {name!r}")
 

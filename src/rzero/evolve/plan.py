@@ -13,8 +13,8 @@ from rzero.models.checkpoint import check_safetensors, is_adapter, weight_files
 from rzero.models.lora import require_peft
 from rzero.models.resolve import resolve
 from rzero.plugins import load_object
-from rzero.user_cache import user_cache
 from rzero.runs.trackers.opening import require
+from rzero.user_cache import user_cache
 
 
 def check_options(config: Config) -> dict[str, str]:
