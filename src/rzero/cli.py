@@ -1,4 +1,4 @@
-"""The command line: ``rzero run``, ``rzero status``, ``rzero config``, ``rzero ask``, ``rzero export``.
+"""The command line: ``rzero run``, ``status``, ``config``, ``ask``, ``export``, ``report``.
 
 Options of a run are written ``--section.option value`` and go the same way as those of a TOML file, so a mistake in
 either gets the same message. Errors are one line on standard error and exit code 2 (3: the run cannot go on; 1: an
@@ -31,6 +31,7 @@ R-Zero: a Challenger and a Solver from one base language model teach each other,
   rzero config [PRESET|FILE.toml]                        show the resolved options, each with its meaning
   rzero ask DIR|MODEL [QUESTION ...]                     put questions to a checkpoint, with votes
   rzero export DIR|MODEL --out DIR                       write a checkpoint as a whole model, adapters merged
+  rzero report DIR [DIR2 ...] [--out FILE]               write one page of HTML on one run, or on several side by side
   rzero --version
 
 Presets: {presets} (default: {default}). `rzero COMMAND --help` says more of each.
@@ -129,6 +130,15 @@ def _export_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, metavar="DIR", help="where to write it; must not exist")
     parser.add_argument("--role", choices=("solver", "challenger"), default="solver", help="of a run (default: solver)")
     parser.add_argument("--iteration", type=int, metavar="N", help="of a run: its checkpoint after iteration N")
+    return parser
+
+
+def _report_parser() -> argparse.ArgumentParser:
+    text = "Write one self-contained page of HTML on one run, or on several side by side."
+    parser = _new_parser("report", text)
+    parser.add_argument("directories", nargs="+", metavar="DIR", help="run directory; the first is compared with")
+    where = "file to write (default: DIR/report.html of one run, comparison.html here of several)"
+    parser.add_argument("--out", metavar="FILE", help=where)
     return parser
 
 
@@ -231,6 +241,17 @@ def _status(known: argparse.Namespace, overrides: dict[str, str]) -> int:
     return 0
 
 
+def _report(known: argparse.Namespace, overrides: dict[str, str]) -> int:
+    if overrides:
+        raise ConfigError(f"`rzero report` takes run directories and --out alone, not --{next(iter(overrides))}")
+    from rzero.report import write
+
+    directories = [Path(directory) for directory in known.directories]
+    out = write.default_place(directories) if known.out is None else Path(known.out)
+    print(write.write_report(directories, out))
+    return 0
+
+
 COMMANDS: dict[
     str, tuple[Callable[[], argparse.ArgumentParser], Callable[[argparse.Namespace, dict[str, str]], int]]
 ] = {
@@ -239,6 +260,7 @@ COMMANDS: dict[
     "config": (_config_parser, _config),
     "ask": (_ask_parser, _ask),
     "export": (_export_parser, _export),
+    "report": (_report_parser, _report),
 }
 
 

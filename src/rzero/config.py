@@ -129,6 +129,10 @@ class VoteConfig(SamplingConfig):
     """A question with a smaller share of valid votes is ill-posed: reward 0, never in the curriculum."""
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
     """Nucleus; 1 switches it off."""
+    stop_early: bool = False
+    """Cancel the rest of a question's votes once it can change neither the Challenger's reward nor whether the question
+    is kept, nor its label. What p̂ would have been is then known within bounds only.
+    """
 
 
 class CurriculumConfig(_Section):
@@ -252,6 +256,8 @@ class Config(_Section):
     """math, grade_school, arithmetic, or package.module:name of your own domain object."""
     progress: Literal["auto", "bar", "plain", "none"] = "auto"
     """Console display. auto: bars on a terminal, plain lines elsewhere."""
+    tracker: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
+    """Where the numbers of metrics.jsonl go besides; each needs the extra of its name. wandb is offline by default."""
     model: ModelConfig = ModelConfig()
     challenger: ChallengerConfig = ChallengerConfig()
     solver: SolverConfig = SolverConfig()
@@ -264,6 +270,19 @@ class Config(_Section):
     grading: GradingConfig = GradingConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
+
+    @model_validator(mode="after")
+    def _own_rewards_see_all_votes(self) -> Config:
+        for name, value, ours in (
+            ("challenger.reward", self.challenger.reward, "uncertainty"),
+            ("solver.reward", self.solver.reward, "agreement"),
+        ):
+            if self.vote.stop_early and value != ours:
+                raise ValueError(
+                    f"vote.stop_early=true cannot be used with {name}={value!r}: a reward of your own may depend on "
+                    f"votes that would be cancelled; set vote.stop_early=false, or {name}={ours}"
+                )
+        return self
 
 
 class Option(BaseModel):

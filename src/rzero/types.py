@@ -27,7 +27,7 @@ class FinishReason(StrEnum):
 
     STOP = "stop"  # the model emitted an end token, or a stop string was completed
     LENGTH = "length"  # max_new_tokens (or the context) ran out: the completion is cut off
-    CANCELLED = "cancelled"  # nobody wanted the rest
+    CANCELLED = "cancelled"  # the caller of the sampler said that it is no longer needed
 
 
 class Outcome(StrEnum):
@@ -46,6 +46,7 @@ class VoteStatus(StrEnum):
     UNPARSED = "unparsed"
     CUT_OFF = "cut_off"
     TIMEOUT = "timeout"
+    CANCELLED = "cancelled"  # not taken to its end, because no outcome of it could change what was decided
 
 
 class Rejection(StrEnum):
@@ -131,6 +132,9 @@ class Tally:
 
     The denominator of :attr:`self_consistency` is ``num_votes`` = m, all completions that were sampled: a vote that was
     cut off, unparsed or timed out weakens the majority instead of disappearing.
+
+    Where votes were cancelled (``num_cancelled`` > 0) the counts are those of the others, p̂ is not known, and
+    ``agree_bounds`` are the least and the most votes that the majority can have had; else ``agree_bounds`` is None.
     """
 
     num_votes: int
@@ -141,11 +145,22 @@ class Tally:
     num_unparsed: int = 0
     num_cut_off: int = 0
     num_timeout: int = 0
+    num_cancelled: int = 0
+    agree_bounds: tuple[int, int] | None = None
 
     @property
     def self_consistency(self) -> float:
-        """p̂ in [0, 1]: the share of all m votes that agree with the majority (paper: p̂(x; S))."""
+        """p̂ in [0, 1]: the share of all m votes that agree with the majority (paper: p̂(x; S)).
+
+        With cancelled votes it is a value that is possible, and nothing more.
+        """
         return self.num_agree / self.num_votes
+
+    @property
+    def self_consistency_bounds(self) -> tuple[float, float]:
+        """The least and the greatest p̂ that are possible; both are p̂ where no vote was cancelled."""
+        low, high = self.agree_bounds or (self.num_agree, self.num_agree)
+        return low / self.num_votes, high / self.num_votes
 
     @property
     def exact_self_consistency(self) -> Fraction:
@@ -171,12 +186,12 @@ class RewardParts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurriculumItem:
-    """A question that the Solver will train on."""
+    """A question that the Solver will train on. ``self_consistency`` is None where votes were cancelled."""
 
     question_id: str
     question: str
     pseudo_label: str
-    self_consistency: float
+    self_consistency: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

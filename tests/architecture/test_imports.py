@@ -12,11 +12,12 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src" / "rzero"
 
 LAYERS = [
-    {"types", "errors", "seeds"},
-    {"plugins", "config", "grading", "rewards", "curriculum", "evaluate"},
+    {"types", "errors", "seeds", "user_cache"},
+    {"plugins", "config", "grading", "rewards", "curriculum", "evaluate", "memory"},
     {"domains"},
     {"analysis"},
     {"runs", "models", "engines", "grpo"},
+    {"report"},
     {"evolve"},
     {"cli"},
 ]
@@ -24,7 +25,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 PURE = {"types", "errors", "seeds", "plugins", "config", "grading", "rewards", "curriculum", "evaluate", "domains"}
 HEAVY = {"torch", "transformers", "safetensors", "vllm", "ray", "peft"}
 ALLOWED_ACROSS = {("engines", "models"), ("grpo", "models"), ("rewards", "curriculum")}
-WRAPPED_ONCE = {"vllm", "ray", "wandb", "trackio", "tensorboard", "peft", "gguf"}
+WRAPPED_ONCE = {"vllm", "ray", "wandb", "trackio", "tensorboard", "plotly", "peft", "gguf"}
 
 
 def modules() -> list[Path]:

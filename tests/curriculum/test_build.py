@@ -40,7 +40,7 @@ def test_every_question_and_vote_ends_in_one_counter(
     assert statistics.num_kept == len(items)
     assert statistics.num_kept + sum(statistics.rejected.values()) == statistics.num_questions == len(questions)
     assert set(statistics.rejected) == {reason.value for reason in Rejection}
-    assert set(statistics.votes) == {status.value for status in VoteStatus}
+    assert set(statistics.votes) == {status.value for status in VoteStatus} - {"cancelled"}
     assert sum(statistics.votes.values()) == sum(tally.num_votes for tally in voted)
     assert sum(statistics.agree_all) == len(voted)
     assert sum(statistics.agree_kept) == len(items)
@@ -94,3 +94,28 @@ def test_empty_pool_has_no_means() -> None:
 def test_a_question_without_a_tally_is_refused() -> None:
     with pytest.raises(ValueError, match="1 questions, 0 tallies"):
         build([("a", "What is 1?")], [], band_low=0.25, band_high=0.75, min_valid_frac=0.5)
+
+
+def test_cancelled_votes_leave_bounds_and_no_false_mean() -> None:
+    full = Tally(num_votes=10, num_valid=10, num_agree=4, pseudo_label="7", tied=False)
+    easy = Tally(
+        num_votes=10, num_valid=8, num_agree=8, pseudo_label="8", tied=True, num_cancelled=2, agree_bounds=(8, 10)
+    )
+    in_band = Tally(
+        num_votes=10, num_valid=9, num_agree=5, pseudo_label="9", tied=False, num_cancelled=1, agree_bounds=(5, 6)
+    )
+    options = {"band_low": 0.3, "band_high": 0.7, "min_valid_frac": 0.5}
+    items, statistics = build([("a", "a"), ("b", "b"), ("c", "c")], [full, easy, in_band], **options)
+    assert [item.self_consistency for item in items] == [0.4, None]
+    found = statistics.as_dict()
+    assert found["stopped_early"] == {
+        "num_questions": 2,
+        "num_votes": 3,
+        "mean_self_consistency_all": (pytest.approx(1.7 / 3), pytest.approx(2.0 / 3)),
+        "mean_self_consistency_kept": (pytest.approx(0.45), pytest.approx(0.5)),
+    }
+    assert found["mean_self_consistency_all"] is None and found["mean_self_consistency_kept"] is None
+    assert sum(found["agree_all"]) == 1 and found["num_tied"] == 0
+    assert sum(found["votes"].values()) + 3 == 30
+    _, whole = build([("a", "a")], [full], **options)
+    assert "stopped_early" not in whole.as_dict() and whole.mean_self_consistency_all == 0.4

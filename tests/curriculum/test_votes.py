@@ -43,7 +43,8 @@ def test_order_changes_nothing_but_the_label_of_a_tie(cast: list[Ballot], rng: r
 @given(ballots)
 def test_every_vote_is_in_exactly_one_count(cast: list[Ballot]) -> None:
     counted = count(cast)
-    assert counted.num_valid + counted.num_unparsed + counted.num_cut_off + counted.num_timeout == len(cast)
+    invalid = counted.num_unparsed + counted.num_cut_off + counted.num_timeout + counted.num_cancelled
+    assert counted.num_valid + invalid == len(cast)
     assert counted.num_votes == len(cast)
     assert 0 <= counted.num_agree <= counted.num_valid
     sizes = [[number for _, number in cast].count(number) for number in range(4)]

@@ -151,6 +151,50 @@ def progress_sums_to_the_number_of_completions(sampler: Sampler, model: Language
     assert len(finished) > 1
 
 
+def a_finished_completion_is_shown_once_and_as_it_is_returned(sampler: Sampler, model: LanguageModel) -> None:
+    prompts, params = make_prompts(7, seed=8), SamplingParams(n=3, max_new_tokens=16)
+    shown: dict[tuple[int, int], Completion] = {}
+
+    def show(prompt: int, completion: int, made: Completion) -> bool:
+        assert (prompt, completion) not in shown
+        shown[prompt, completion] = made
+        return False
+
+    found = sampler.generate(prompts, params, on_finish=show)
+    assert found == sampler.generate(prompts, params)
+    assert [[shown[i, j] for j in range(3)] for i in range(7)] == found
+    assert len({len(made.token_ids) for made in shown.values()}) > 1
+    lengths = [len(made.token_ids) for made in shown.values()]
+    assert lengths != [len(completion.token_ids) for group in found for completion in group], "shown all at the end"
+
+
+def a_prompt_that_is_no_longer_needed_ends_and_nothing_else_changes(sampler: Sampler, model: LanguageModel) -> None:
+    prompts, params = make_prompts(8, seed=9), SamplingParams(n=6, max_new_tokens=24)
+    whole = sampler.generate(prompts, params)
+    finished: set[tuple[int, int]] = set()
+    progress: list[int] = []
+
+    def stop(prompt: int, completion: int, made: Completion) -> bool:
+        finished.add((prompt, completion))
+        return prompt % 2 == 0 and sum(i == prompt for i, _ in finished) >= 2
+
+    found = sampler.generate(prompts, params, on_finish=stop, on_progress=progress.append)
+    assert sum(progress) == 8 * 6
+    num_cancelled = 0
+    for i, group in enumerate(found):
+        for j, (one, other) in enumerate(zip(group, whole[i], strict=True)):
+            if (i, j) in finished:
+                assert one.token_ids == other.token_ids
+                assert (one.finish_reason, one.text) == (other.finish_reason, other.text)
+                continue
+            num_cancelled += 1
+            assert i % 2 == 0 and one.finish_reason is FinishReason.CANCELLED
+            assert len(one.token_ids) < len(other.token_ids)
+            assert one.token_ids == other.token_ids[: len(one.token_ids)]
+            assert len(one.logprobs) == len(one.token_ids) and one.text == model.decode(one.token_ids)
+    assert num_cancelled > 4
+
+
 def loaded_weights_are_used(sampler: Sampler, model: LanguageModel, directory: Path) -> None:
     architecture = model.module.config.model_type
     other = make_model(architecture, seed=1)
@@ -180,6 +224,8 @@ CHECKS = (
     the_context_limits_a_completion,
     nothing_to_do_is_no_error_but_an_empty_prompt_is,
     progress_sums_to_the_number_of_completions,
+    a_finished_completion_is_shown_once_and_as_it_is_returned,
+    a_prompt_that_is_no_longer_needed_ends_and_nothing_else_changes,
 )
 
 

@@ -28,6 +28,12 @@ def test_contract(check: Callable[[Sampler, LanguageModel], None], architecture:
     check(EmbeddedSampler(model), model)
 
 
+@pytest.mark.parametrize("check", CHECKS[-2:], ids=lambda check: check.__name__)
+def test_completions_that_wait_are_cancelled_too(check: Callable[[Sampler, LanguageModel], None]) -> None:
+    model = make_model("llama")
+    check(EmbeddedSampler(model, max_rows=4), model)
+
+
 @pytest.mark.parametrize("architecture", ["llama", "qwen3"])  # untied and tied
 def test_loaded_weights_are_used(architecture: str, tmp_path: Path) -> None:
     model = make_model(architecture)

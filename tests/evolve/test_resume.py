@@ -74,7 +74,12 @@ def start(
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     return subprocess.run(
         [sys.executable, "-m", "rzero.cli", "run", "micro", "--out", str(out), *words],
-        env={**os.environ, "PYTHONPATH": str(HERE), "KILL_ROOT": str(out), **environment},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
+            "KILL_ROOT": str(out),
+            **environment,
+        },
         capture_output=True,
         text=True,
         check=False,

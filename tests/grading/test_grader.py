@@ -195,6 +195,12 @@ def test_classes_hold_equivalent_answers_together(grader: Grader) -> None:
     assert grader.classes_many([answers]) == [[0, 0, 0, 0, 1, 2, 2, 1, unparsed, unparsed, 3, 4]]
 
 
+def test_two_numbers_are_never_in_one_class(grader: Grader) -> None:
+    """math-verify takes 50 % for 50 and for 0.5, and x = 2 for 2; only the second says which number is meant."""
+    assert grader.classes_many([["50", "0.5", r"50\%", "50.0"]]) == [[0, 1, 2, 0]]
+    assert grader.classes_many([[r"50\%", "0.5", "x=2", "2"]]) == [[0, 0, 1, 1]]
+
+
 def test_verdicts_are_remembered(grader: Grader) -> None:
     grader.classes_many([["y+y", "2y", "3"]])
     before = grader.num_symbolic

@@ -30,7 +30,7 @@ def _gradient(
     scored = [(g, [0.5 * i - 1 for i in range(len(g.rollouts))]) for g in groups]
     rows = weighted_rows(scored, normalization="token", max_new_tokens=20)
     passes = Passes(model, temperature=0.8, checkpointing=checkpointing)
-    masters = MasterWeights(model.module)
+    masters = MasterWeights(model.trained)
     total = torch.zeros((), dtype=torch.float64)
     with masters.gradients():
         for batch in split(rows, tokens_per_microbatch=limit, dtype=torch.float64, device=CPU):

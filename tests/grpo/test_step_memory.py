@@ -11,9 +11,8 @@ from test_grpo_learner import make_learner
 from tiny_policy import group, random_groups, tiny_policy
 
 from rzero.errors import EngineError
-from rzero.grpo import memory
 from rzero.grpo.masters import MasterWeights
-from rzero.grpo.memory import StepMemory, available_memory, explained_shortage, kept_bytes, plan_checkpointing
+from rzero.grpo.memory import StepMemory, explained_shortage, kept_bytes, plan_checkpointing
 from rzero.grpo.passes import Passes
 from rzero.models.open import open_model
 
@@ -70,7 +69,7 @@ def test_kept_bytes_are_those_of_the_graph() -> None:
 def test_the_estimate_bounds_what_a_pass_allocates(micro: Path, checkpointing: bool) -> None:
     """Against the peak that the profiler's account of all allocations gives."""
     model = open_model(micro, dtype="bfloat16", device="cpu")
-    masters = MasterWeights(model.module)
+    masters = MasterWeights(model.trained)
     passes = Passes(model, temperature=1.0, checkpointing=checkpointing)
     long = group(tuple(range(3, 40)), [tuple(range(40))] * 100, [0.0, 1.0] * 50)
     (batch,) = make_learner(model)._microbatches([(long, [1.0] * 100)])
@@ -93,12 +92,6 @@ def test_a_failed_allocation_says_what_to_lower() -> None:
         torch.empty(1 << 60)
     with pytest.raises(RuntimeError, match="something else"), explained_shortage(1, longest=1, checkpointing=True):
         raise RuntimeError("something else")
-
-
-def test_available_memory_keeps_to_the_process_limits() -> None:
-    cpu = torch.device("cpu")
-    assert 0 < available_memory(cpu) <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert memory._number("/nowhere") is None
 
 
 LIMITED = """

@@ -27,7 +27,8 @@ TAKING = {
     "qwen2-sliding": _SLIDING | {"use_sliding_window": True},
     "qwen3": {},
     "mistral": {"sliding_window": 6},
-    "gemma2": _SLIDING | {"query_pre_attn_scalar": 8, "attn_logit_softcapping": 0.5},
+    # Older transformers leave the soft cap out of their default attention.
+    "gemma2": _SLIDING | {"query_pre_attn_scalar": 8, "attn_logit_softcapping": 0.5, "attn_implementation": "eager"},
     "gemma3_text": _SLIDING | {"query_pre_attn_scalar": 8},
     "phi3": {"sliding_window": 6},
 }

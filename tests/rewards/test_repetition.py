@@ -13,7 +13,7 @@ from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 from scipy.spatial.distance import pdist, squareform
 from sklearn.cluster import AgglomerativeClustering
 
-from rzero.rewards.repetition import bleu_distances, cluster, repetition, tokenize
+from rzero.rewards.repetition import BLOCK, bleu_distances, cluster, repetition, tokenize
 
 WORDS = "prime sum of the a graph how many find all if then square is in integer { } $ = ^"
 NASTY = [
@@ -146,6 +146,16 @@ def test_cluster_merges_strictly_below_the_threshold() -> None:
     distances = np.array([[0.0, 0.5], [0.5, 0.0]])
     assert cluster(distances, threshold=0.5) == [0, 1]
     assert cluster(distances, threshold=np.nextafter(0.5, 1.0)) == [0, 0]
+
+
+def test_a_batch_larger_than_a_block_of_rows() -> None:
+    """A distance depends on its two questions alone, wherever they stand in the batch."""
+    questions = [*varied_questions(2 * BLOCK + 20, seed=3), *NASTY]
+    distances = bleu_distances(questions)
+    some = [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, *range(2 * BLOCK - 3, len(questions), 3)]
+    np.testing.assert_allclose(distances[np.ix_(some, some)], bleu_distances([questions[i] for i in some]), atol=1e-12)
+    expected = cluster(distances, threshold=0.5)
+    assert [found.cluster for found in repetition(questions, threshold=0.5, batch_size=len(questions))] == expected
 
 
 def test_no_question_and_one_question() -> None:

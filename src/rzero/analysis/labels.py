@@ -33,9 +33,16 @@ class LabelFigures:
 
 
 def measure(votes: Sequence[Mapping[str, Any]], *, oracle: Oracle, grader: Grader) -> LabelFigures:
-    """The figures of the questions in rows of ``votes.jsonl`` (``question`` and ``pseudo_label`` are read)."""
+    """The figures of the questions in rows of ``votes.jsonl`` (``question`` and ``pseudo_label`` are read).
+
+    A label that votes which were cancelled could have changed (``label_certain`` is false) is no label.
+    """
     truths = [oracle.solve(row["question"]) for row in votes]
-    labelled = [(row["pseudo_label"], truth) for row, truth in zip(votes, truths, strict=True) if row["pseudo_label"]]
+    labelled = [
+        (row["pseudo_label"], truth)
+        for row, truth in zip(votes, truths, strict=True)
+        if row["pseudo_label"] and row.get("label_certain", True)
+    ]
     outcomes = grader.grade_many([(label, truth.answer) for label, truth in labelled if truth.answer is not None])
     difficulties = [oracle.difficulty(row["question"]) for row in votes]
     known = [difficulty for difficulty in difficulties if difficulty is not None]

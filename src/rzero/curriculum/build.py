@@ -13,12 +13,25 @@ from rzero.types import CurriculumItem, Rejection, Tally, VoteStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoppedEarly:
+    """Questions of which votes were cancelled, and what is known of the mean p̂ all the same: (least, greatest)."""
+
+    num_questions: int
+    num_votes: int
+    mean_self_consistency_all: tuple[float, float]
+    mean_self_consistency_kept: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
     """What became of the questions: ``num_questions`` is ``num_kept`` plus the sum of ``rejected``.
 
-    ``rejected`` counts questions by :class:`Rejection`, ``votes`` counts votes by :class:`VoteStatus`; every value is a
-    key. The means are None where there is nothing to average. ``agree_all`` and ``agree_kept`` are histograms [m + 1]:
-    entry k counts the questions whose majority has k votes.
+    ``rejected`` counts questions by :class:`Rejection`, with every value as a key; ``votes`` counts the votes taken by
+    :class:`VoteStatus`, with every value but CANCELLED. The means are None where there is nothing to average.
+    ``agree_all`` and ``agree_kept`` are histograms [m + 1]: entry k counts the questions whose majority has k votes.
+
+    Where votes were cancelled ``stopped_early`` says so. A mean over questions whose p̂ is not all known is then None,
+    and ``num_tied`` and the histograms are of those questions that have all their votes.
     """
 
     num_questions: int
@@ -30,10 +43,12 @@ class Statistics:
     mean_self_consistency_kept: float | None
     agree_all: list[int]
     agree_kept: list[int]
+    stopped_early: StoppedEarly | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return asdict(self)
+        """Plain values, ready for JSON; ``stopped_early`` is there if votes were cancelled."""
+        values = asdict(self)
+        return values if self.stopped_early else {name: values[name] for name in values if name != "stopped_early"}
 
 
 def build(
@@ -76,7 +91,7 @@ def build(
                 question_id=question_id,
                 question=text,
                 pseudo_label=tally.pseudo_label,
-                self_consistency=tally.self_consistency,
+                self_consistency=None if tally.num_cancelled else tally.self_consistency,
             )
         )
     return items, _statistics(tallies, kept, rejected)
@@ -87,7 +102,7 @@ def _statistics(tallies: Sequence[Tally], kept: Sequence[Tally], rejected: dict[
     return Statistics(
         num_questions=len(tallies),
         num_kept=len(kept),
-        num_tied=sum(tally.tied for tally in tallies),
+        num_tied=sum(tally.tied for tally in tallies if not tally.num_cancelled),
         rejected=rejected,
         votes={
             VoteStatus.VALID.value: sum(tally.num_valid for tally in tallies),
@@ -99,13 +114,43 @@ def _statistics(tallies: Sequence[Tally], kept: Sequence[Tally], rejected: dict[
         mean_self_consistency_kept=_mean_self_consistency(kept),
         agree_all=_agree_histogram(tallies, num_votes),
         agree_kept=_agree_histogram(kept, num_votes),
+        stopped_early=_stopped_early(tallies, kept),
     )
 
 
+def _stopped_early(tallies: Sequence[Tally], kept: Sequence[Tally]) -> StoppedEarly | None:
+    cancelled = [tally.num_cancelled for tally in tallies if tally.num_cancelled]
+    all_bounds = mean_self_consistency_bounds(tallies)
+    if not cancelled or all_bounds is None:
+        return None
+    return StoppedEarly(
+        num_questions=len(cancelled),
+        num_votes=sum(cancelled),
+        mean_self_consistency_all=all_bounds,
+        mean_self_consistency_kept=mean_self_consistency_bounds(kept),
+    )
+
+
+def mean_self_consistency_bounds(tallies: Sequence[Tally]) -> tuple[float, float] | None:
+    """The least and the greatest mean p̂ that are possible; None without questions.
+
+    >>> whole = Tally(num_votes=10, num_valid=10, num_agree=5, pseudo_label="7", tied=False)
+    >>> part = Tally(num_votes=10, num_valid=8, num_agree=8, pseudo_label="7", tied=False, num_cancelled=2,
+    ...     agree_bounds=(8, 10))
+    >>> mean_self_consistency_bounds([whole, part])
+    (0.65, 0.75)
+    """
+    if not tallies:
+        return None
+    bounds = [tally.self_consistency_bounds for tally in tallies]
+    return fmean(low for low, _ in bounds), fmean(high for _, high in bounds)
+
+
 def _mean_self_consistency(tallies: Sequence[Tally]) -> float | None:
-    return fmean(tally.self_consistency for tally in tallies) if tallies else None
+    known = bool(tallies) and not any(tally.num_cancelled for tally in tallies)
+    return fmean(tally.self_consistency for tally in tallies) if known else None
 
 
 def _agree_histogram(tallies: Iterable[Tally], num_votes: int) -> list[int]:
-    counts = Counter(tally.num_agree for tally in tallies)
+    counts = Counter(tally.num_agree for tally in tallies if not tally.num_cancelled)
     return [counts[agree] for agree in range(num_votes + 1)]

@@ -53,6 +53,7 @@ def tally(votes: Sequence[Vote], classes: Sequence[int | None]) -> Tally:
         num_unparsed=statuses[VoteStatus.UNPARSED],
         num_cut_off=statuses[VoteStatus.CUT_OFF],
         num_timeout=statuses[VoteStatus.TIMEOUT],
+        num_cancelled=statuses[VoteStatus.CANCELLED],
     )
 
 

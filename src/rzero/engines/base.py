@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from rzero.types import Completion, Group
 
@@ -35,6 +35,10 @@ class SamplingParams:
     seed: int = 0
 
 
+OnFinish: TypeAlias = Callable[[int, int, Completion], bool]
+"""(prompt index, completion index, completion) -> whether the prompt's unfinished completions are no longer needed."""
+
+
 class Sampler(Protocol):
     """Generates completions under one policy."""
 
@@ -49,14 +53,15 @@ class Sampler(Protocol):
         params: SamplingParams,
         *,
         on_progress: Callable[[int], None] | None = None,
-        on_finish: Callable[[int, int, Completion], bool] | None = None,
+        on_finish: OnFinish | None = None,
     ) -> list[list[Completion]]:
         """``params.n`` completions for each prompt (token ids), in the order of ``prompts``.
 
-        ``on_progress`` is called with the number of completions that finished since its last call. ``on_finish`` is
-        called with each completion as soon as it ends: (index of the prompt, index of the completion, completion). If
-        it returns True, the prompt's other completions are cancelled: they come back with what they have so far, or
-        empty, and with FinishReason.CANCELLED. That changes no other completion.
+        ``on_progress`` is called with the number of completions that finished, or were cancelled, since its last call.
+        ``on_finish`` is called once for each completion, as soon as it finishes, in the thread of the caller. What it
+        says cancels completions, whose ``finish_reason`` is then ``CANCELLED``; they hold what was drawn of them so
+        far, which may be nothing. Completions that finish in one decoding step are all finished: of those, none is
+        cancelled.
         Raises EngineError if a prompt leaves no room in the model's context, naming the prompt's length and the limit.
         """
         ...

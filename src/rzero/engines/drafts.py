@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rzero.engines.base import SamplingParams
+from rzero.engines.base import OnFinish, SamplingParams
 from rzero.engines.draw import draw
 from rzero.engines.stopping import StopRules
 from rzero.engines.streams import uniforms
@@ -19,6 +19,9 @@ from rzero.models.language_model import LanguageModel
 from rzero.types import Completion, FinishReason, TokenIds
 
 _FIRST_COLUMNS = 64  # room for new tokens before the buffers grow for the first time
+
+
+_NOTHING = Completion(token_ids=(), logprobs=(), finish_reason=FinishReason.CANCELLED, text="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +41,7 @@ class Results:
         self,
         *,
         on_progress: Callable[[int], None] | None,
-        on_finish: Callable[[int, int, Completion], bool] | None,
+        on_finish: OnFinish | None,
     ) -> None:
         self.done: dict[tuple[int, int], Completion] = {}
         self.cancelled: set[int] = set()
@@ -60,6 +63,11 @@ class Results:
                 self.add([(row, drafts.completion(slots[index], cancelled=True))])
                 gone[index] = True
         return gone
+
+    def wanted(self, rows: Sequence[Row]) -> list[Row]:
+        """Those of ``rows`` that are still to run; the others, which have not begun, are done with that."""
+        self.add([(row, _NOTHING) for row in rows if row.prompt in self.cancelled])
+        return [row for row in rows if row.prompt not in self.cancelled]
 
     def add(self, rows: Sequence[tuple[Row, Completion]]) -> None:
         """Completions that have ended; those that were cancelled are told to nobody."""

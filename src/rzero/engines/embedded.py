@@ -16,10 +16,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from rzero.engines.base import SamplingParams
+from rzero.engines.base import OnFinish, SamplingParams
 from rzero.engines.cache import count_layers
 from rzero.engines.drafts import Drafts, Results, Row
-from rzero.engines.memory import available_bytes
 from rzero.engines.paged.cache import PagedCache
 from rzero.engines.paged.pages import Pages
 from rzero.engines.paged.scheduler import Scheduler, pages_needed
@@ -27,6 +26,7 @@ from rzero.engines.paged.select import Choice, choose_kernel
 from rzero.engines.wave import run_wave
 from rzero.engines.weights import load_weights
 from rzero.errors import EngineError
+from rzero.memory import available_memory
 from rzero.models.language_model import LanguageModel
 from rzero.types import Completion
 
@@ -74,7 +74,7 @@ class EmbeddedSampler:
         params: SamplingParams,
         *,
         on_progress: Callable[[int], None] | None = None,
-        on_finish: Callable[[int, int, Completion], bool] | None = None,
+        on_finish: OnFinish | None = None,
     ) -> list[list[Completion]]:
         """See :meth:`rzero.engines.base.Sampler.generate`. An empty prompt is an EngineError, too."""
         rows = self._rows(prompts, params)
@@ -90,7 +90,7 @@ class EmbeddedSampler:
 
     def _run_paged(self, rows: Sequence[Row], drafts: Drafts, results: Results, paged: Choice) -> None:
         size = paged.bytes_per_token * paged.kernel.page_size
-        budget = self._kv_bytes or available_bytes(self._model.device) // 2
+        budget = self._kv_bytes or available_memory(self._model.device) // 2
         pages = Pages(limit=budget // size)
         needed = max(pages_needed(row, paged.kernel.page_size) for row in rows)
         if needed > pages.limit:
@@ -103,9 +103,10 @@ class EmbeddedSampler:
         Scheduler(cache, drafts, results, rows=rows, slots=min(self._max_rows, len(rows))).run()
 
     def _run_waves(self, rows: Sequence[Row], drafts: Drafts, results: Results) -> None:
-        for start in range(0, len(rows), self._max_rows):
-            wave = rows[start : start + self._max_rows]
+        while rows:
+            wave, rows = rows[: self._max_rows], rows[self._max_rows :]
             run_wave(self._model, wave, drafts, results, num_layers=self._num_layers)
+            rows = results.wanted(rows)
 
     def load_weights(self, source: Path | Iterable[tuple[str, Tensor]], *, policy_version: int) -> None:
         """Replace the weights in place by a checkpoint directory's or by (name, tensor) pairs.

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from rzero.config import Config, GenerateConfig, SamplingConfig
 from rzero.domains.base import Domain
-from rzero.engines.base import Sampler, SamplingParams
+from rzero.engines.base import OnFinish, Sampler, SamplingParams
 from rzero.evolve.engine import Engine
 from rzero.evolve.lineage import Lineage
 from rzero.grading.grader import Grader
 from rzero.runs.console import Console
 from rzero.runs.store import PhaseDirectory, RunDirectory
+from rzero.runs.trackers.base import Tracker
 from rzero.seeds import derive_seed
 from rzero.types import Completion, FinishReason, Phase, Prompt
 
@@ -47,20 +48,33 @@ class Parts:
         params: SamplingParams,
         *,
         on_progress: Callable[[int], None] | None = None,
+        on_finish: OnFinish | None = None,
     ) -> tuple[list[Sequence[int]], list[list[Completion]]]:
         """Render and sample: token ids of the prompts, and ``params.n`` completions for each.
 
         Prompts that are sampled together stop alike, at the strings of the first.
 
         A question so long that its prompt leaves no room in the model's context is data, not an error: its completions
-        are empty and cut off.
+        are empty and cut off, and ``on_finish`` is told of them first.
         """
         rendered = [self.engine.render(prompt) for prompt in prompts]
         fits = [index for index, ids in enumerate(rendered) if len(ids) < self.engine.max_context]
         params = replace(params, stop=prompts[0].stop if prompts else ())
-        sampled = sampler.generate([rendered[index] for index in fits], params, on_progress=on_progress)
         nothing = Completion(token_ids=(), logprobs=(), finish_reason=FinishReason.LENGTH, text="")
         groups = [[nothing] * params.n for _ in prompts]
+
+        def finished(prompt: int, completion: int, made: Completion) -> bool:
+            return on_finish is not None and on_finish(prompt, completion, made)
+
+        for index in set(range(len(prompts))) - set(fits):
+            for completion in range(params.n):
+                finished(index, completion, nothing)
+        sampled = sampler.generate(
+            [rendered[index] for index in fits],
+            params,
+            on_progress=on_progress,
+            on_finish=lambda prompt, completion, made: finished(fits[prompt], completion, made),
+        )
         for index, group in zip(fits, sampled, strict=True):
             groups[index] = group
         return rendered, groups
@@ -72,6 +86,7 @@ class Context(Parts):
 
     run: RunDirectory
     base: Path
+    tracker: Tracker
 
     @property
     def lineage(self) -> Lineage:

@@ -15,7 +15,7 @@ from rzero import domains
 from rzero.analysis import labels
 from rzero.config import Config
 from rzero.errors import ConfigError
-from rzero.evolve import plan, summary
+from rzero.evolve import plan, summary, tracking
 from rzero.evolve.build_curriculum import build_curriculum
 from rzero.evolve.context import Context
 from rzero.evolve.engine import open_engine
@@ -27,10 +27,12 @@ from rzero.evolve.train_solver import train_solver
 from rzero.evolve.vote import vote
 from rzero.grading.grader import Grader
 from rzero.models.fingerprint import fingerprint
+from rzero.report.write import write_if_possible
 from rzero.runs.atomic import write_json
 from rzero.runs.console import Console
 from rzero.runs.metrics import rebuild_metrics
 from rzero.runs.store import RunDirectory
+from rzero.runs.trackers.opening import open_tracker
 from rzero.types import Phase
 
 PHASES: dict[Phase, Callable[[Context, int], None]] = {
@@ -80,11 +82,19 @@ def run(config: Config, out: str | Path) -> RunResult:
         for change in directory.machine_changes(engine.machine):
             console.note(f"warning: {change} since the run began; from here on results are rounded differently")
         rebuild_metrics(directory)
-        return evolve(
-            Context(
-                config=config, run=directory, base=base, domain=domain, grader=grader, engine=engine, console=console
+        with open_tracker(config, directory, last_step=_last_step(config, directory), warn=console.note) as tracker:
+            return evolve(
+                Context(
+                    config=config,
+                    run=directory,
+                    base=base,
+                    domain=domain,
+                    grader=grader,
+                    engine=engine,
+                    console=console,
+                    tracker=tracker,
+                )
             )
-        )
 
 
 def evolve(context: Context) -> RunResult:
@@ -101,12 +111,22 @@ def evolve(context: Context) -> RunResult:
         if phase is Phase.EVALUATE:
             summaries.append(_summarise(context, iteration))
             context.console.table(summary.table(summaries))
+            place = tracking.position(config, iteration, phase)
+            context.tracker.log(tracking.figures(summaries[-1]), step=place)
+            write_if_possible(context.run.root, warn=context.console.note)
     return RunResult(
         directory=context.run.root,
         solver=context.lineage.solver(config.iterations),
         challenger=context.lineage.challenger(config.iterations),
         summaries=summaries,
     )
+
+
+def _last_step(config: Config, directory: RunDirectory) -> int:
+    """The last training step that is safe, counted through the whole run."""
+    left = [entry for entry in schedule(config.iterations) if entry not in directory.state.completed]
+    iteration, phase = left[0] if left else (config.iterations, Phase.EVALUATE)
+    return tracking.position(config, iteration, phase, directory.state.done_in(iteration, phase))
 
 
 def _summarise(context: Context, iteration: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rzero.models.checkpoint import check_safetensors, is_adapter, weight_files
 from rzero.models.lora import require_peft
 from rzero.models.resolve import resolve
 from rzero.plugins import load_object
+from rzero.runs.trackers.opening import require
 from rzero.user_cache import user_cache
 
 
@@ -21,6 +22,7 @@ def check_options(config: Config) -> dict[str, str]:
 
     Returns each test file's digest by its name. Raises ConfigError, DataError or MissingExtraError.
     """
+    require(config)
     stems: dict[str, str] = {}
     digests: dict[str, str] = {}
     for name in config.evaluate.data:

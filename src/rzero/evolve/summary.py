@@ -31,6 +31,9 @@ def summarise(run: RunDirectory, iteration: int) -> dict[str, Any]:
             "curriculum": curriculum,
             "solver": _means(_steps(run, iteration, Phase.TRAIN_SOLVER)),
         }
+        stopped = run.phase(iteration, Phase.VOTE).file("statistics.json")
+        if stopped.exists():
+            summary["votes"] = read_json(stopped)
         if run.labels_path(iteration).exists():
             summary["labels"] = read_json(run.labels_path(iteration))
     summary["evaluation"] = read_json(run.phase(iteration, Phase.EVALUATE).file("evaluation.json"))["results"]
@@ -54,9 +57,13 @@ def _lines(summaries: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
     def line(label: str, *path: str, style: str = "{:.3f}") -> tuple[str, list[str]]:
         return label, [_format(_get(summary, path), style) for summary in summaries]
 
+    def bounds(label: str, section: str, name: str) -> tuple[str, list[str]]:
+        """A mean, or where votes were cancelled what it lies between."""
+        return label, [_between(*_ends(summary, section, name)) for summary in summaries]
+
     lines = [
         line("Challenger: mean reward", "challenger", "mean_reward"),
-        line("  uncertainty", "challenger", "mean_uncertainty"),
+        bounds("  uncertainty", "challenger", "mean_uncertainty"),
         line("  repetition", "challenger", "mean_repetition"),
         line("  format passed", "challenger", "format_ok_frac", style="{:.0%}"),
         line("  distinct questions", "challenger", "distinct_frac", style="{:.0%}"),
@@ -65,14 +72,16 @@ def _lines(summaries: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
         line("  distinct, well-formed", "pool", "num_distinct", style="{}"),
         line("  repeated", "pool", "num_repeated", style="{}"),
         ("  malformed", [_count(_get(summary, ("pool", "malformed"))) for summary in summaries]),
-        line("Votes: mean p̂", "curriculum", "mean_self_consistency_all"),
-        ("  p̂ from 0 to 1", [_histogram(_get(summary, ("curriculum", "agree_all"))) for summary in summaries]),
+        bounds("Votes: mean p̂", "curriculum", "mean_self_consistency_all"),
+        ("  p̂ from 0 to 1", [_histogram(_whole(summary, "agree_all")) for summary in summaries]),
+        line("  cancelled", "votes", "num_cancelled", style="{}"),
+        line("  tokens saved (estimate)", "votes", "saved_tokens", style="{}"),
         ("  valid", [_valid(_get(summary, ("curriculum", "votes"))) for summary in summaries]),
         line("Curriculum: kept", "curriculum", "num_kept", style="{}"),
         line("  rejected: invalid", "curriculum", "rejected", "invalid", style="{}"),
         line("  rejected: too hard", "curriculum", "rejected", "too_hard", style="{}"),
         line("  rejected: too easy", "curriculum", "rejected", "too_easy", style="{}"),
-        line("  mean p̂ of kept", "curriculum", "mean_self_consistency_kept"),
+        bounds("  mean p̂ of kept", "curriculum", "mean_self_consistency_kept"),
         line("Solver: mean reward", "solver", "mean_reward"),
         line("  cut off", "solver", "cut_off_frac", style="{:.0%}"),
         line("  groups without variance", "solver", "zero_variance_frac", style="{:.0%}"),
@@ -113,6 +122,32 @@ def _get(summary: dict[str, Any], path: tuple[str, ...]) -> Any:
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
     return value
+
+
+def _ends(summary: dict[str, Any], section: str, name: str) -> tuple[float | None, float | None]:
+    """A value twice, or its bounds."""
+    value = _get(summary, (section, name))
+    if value is not None:
+        return value, value
+    if bounds := _get(summary, (section, "stopped_early", name)):
+        return bounds[0], bounds[1]
+    return _get(summary, (section, f"{name}_low")), _get(summary, (section, f"{name}_high"))
+
+
+def _between(low: float | None, high: float | None) -> str:
+    """One number, or two that the value lies between.
+
+    >>> _between(0.25, 0.25), _between(0.25, 0.5), _between(None, None)
+    ('0.250', '0.250–0.500', '')
+    """
+    if low is None or high is None:
+        return ""
+    return f"{low:.3f}" if low == high else f"{low:.3f}–{high:.3f}"
+
+
+def _whole(summary: dict[str, Any], name: str) -> Any:
+    """A histogram of p̂, which says something only if it holds all questions."""
+    return None if _get(summary, ("curriculum", "stopped_early")) else _get(summary, ("curriculum", name))
 
 
 def _format(value: Any, style: str) -> str:

@@ -11,9 +11,11 @@ from statistics import fmean
 from typing import Any
 
 from rzero.config import ChallengerConfig
+from rzero.curriculum.build import mean_self_consistency_bounds
 from rzero.curriculum.votes import ill_posed
 from rzero.engines.base import Sampler
 from rzero.evolve.context import Context, sampling
+from rzero.evolve.stop_early import reward_of, reward_settled, saved_tokens
 from rzero.evolve.training import Batch, groups_of, train
 from rzero.evolve.voting import VotedQuestion, vote_on
 from rzero.plugins import call_reward
@@ -51,13 +53,20 @@ def _collect(context: Context, iteration: int, step: int, *, challenger: Sampler
         prompt_ids, sampled = context.sample(challenger, [prompt], params, on_progress=advance)
     completions = sampled[0]
     parsed = [context.domain.parse_question(prompt.prefill + completion.text) for completion in completions]
-    texts = list(dict.fromkeys(item.text for item in parsed if item.text is not None))
+    repetitions = _repetitions(parsed, role, total)
+    penalties = {
+        item.text: found.penalty
+        for item, found in zip(parsed, repetitions, strict=True)
+        if item.text is not None and found is not None
+    }
+    texts = list(penalties)
     with context.console.progress(
         f"{PHASE} step {step}: voting", len(texts) * context.config.vote.num_votes
     ) as advance:
         seed = context.seed(iteration, PHASE, step, "votes")
-        voted = dict(zip(texts, vote_on(context, texts, sampler=solver, seed=seed, on_progress=advance), strict=True))
-    repetitions = _repetitions(parsed, role, total)
+        settled = reward_settled(context.config, list(penalties.values()))
+        found = vote_on(context, texts, sampler=solver, seed=seed, on_progress=advance, settled=settled)
+    voted = dict(zip(texts, found, strict=True))
     rewards = [_reward(context, item, voted, repeated) for item, repeated in zip(parsed, repetitions, strict=True)]
     groups = groups_of(
         prompt_ids * role.prompts_per_step,
@@ -69,7 +78,17 @@ def _collect(context: Context, iteration: int, step: int, *, challenger: Sampler
         _row(*fields)
         for fields in zip(range(total), completions, parsed, rewards, repetitions, [voted] * total, strict=True)
     ]
-    return Batch(groups=groups, rows=rows, metrics=_metrics(completions, parsed, rewards, voted))
+    metrics = _metrics(completions, parsed, rewards, voted)
+    if context.config.vote.stop_early:
+        ranges = [
+            _uncertainties(context, voted[item.text], reward) if item.text is not None else (0.0, 0.0)
+            for item, reward in zip(parsed, rewards, strict=True)
+        ]
+        for row, (low, high) in zip(rows, ranges, strict=True):
+            row["uncertainty"] = low if low == high else None
+        metrics = _bounded_metrics(metrics, ranges, [voted[item.text] for item in parsed if item.text is not None])
+        metrics |= _savings(found)
+    return Batch(groups=groups, rows=rows, metrics=metrics)
 
 
 def _repetitions(parsed: Sequence[ParsedQuestion], role: ChallengerConfig, total: int) -> list[Repetition | None]:
@@ -137,4 +156,43 @@ def _metrics(
         "mean_completion_tokens": fmean(len(item.token_ids) for item in completions),
         "mean_self_consistency": fmean(item.self_consistency for item in tallies) if tallies else 0.0,
         "mean_valid_frac": fmean(item.valid_frac for item in tallies) if tallies else 0.0,
+    }
+
+
+def _uncertainties(context: Context, voted: VotedQuestion, reward: RewardParts) -> tuple[float, float]:
+    """The least and the greatest uncertainty that a question can have had; its reward is certain."""
+    if voted.standing is None:
+        return reward.uncertainty, reward.uncertainty
+    possible = [
+        reward_of(context.config, outcome, reward.repetition).uncertainty for outcome in voted.standing.outcomes()
+    ]
+    return min(possible), max(possible)
+
+
+def _bounded_metrics(
+    metrics: dict[str, float], uncertainties: Sequence[tuple[float, float]], voted: Sequence[VotedQuestion]
+) -> dict[str, float]:
+    """Bounds in the place of means that cancelled votes leave open, and valid votes as a share of those taken."""
+    low, high = mean_self_consistency_bounds([item.tally for item in voted]) or (0.0, 0.0)
+    bounded: dict[str, float] = {}
+    for name, value in metrics.items():
+        if name == "mean_uncertainty":
+            bounded |= {f"{name}_low": fmean(low for low, _ in uncertainties)}
+            bounded |= {f"{name}_high": fmean(high for _, high in uncertainties)}
+        elif name == "mean_self_consistency":
+            bounded |= {f"{name}_low": low, f"{name}_high": high}
+        elif name != "mean_valid_frac":
+            bounded[name] = value
+    taken = [item.tally for item in voted if item.tally.num_cancelled < item.tally.num_votes]
+    shares = [item.num_valid / (item.num_votes - item.num_cancelled) for item in taken]
+    return bounded | {"mean_valid_frac": fmean(shares) if shares else 0.0}
+
+
+def _savings(voted: Sequence[VotedQuestion]) -> dict[str, float]:
+    """Votes that were cancelled, as a share of all, tokens that were drawn, and the estimate of those that were not."""
+    asked = sum(item.tally.num_votes for item in voted)
+    return {
+        "cancelled_votes_frac": sum(item.tally.num_cancelled for item in voted) / asked if asked else 0.0,
+        "vote_tokens": sum(item.num_tokens for item in voted),
+        "saved_vote_tokens": round(sum(saved_tokens([item.completions for item in voted]))),
     }

@@ -14,6 +14,7 @@ from typing import Any
 from rzero.engines.base import Sampler
 from rzero.evolve.context import Context, sampling
 from rzero.evolve.training import Batch, groups_of, train
+from rzero.grading.ahead import grading_ahead
 from rzero.plugins import call_reward
 from rzero.rewards.solver import SolverAnswer, agreement
 from rzero.types import Completion, CurriculumItem, FinishReason, Outcome, Phase
@@ -67,15 +68,21 @@ def _collect(context: Context, iteration: int, step: int, items: Sequence[Curric
     params = sampling(
         role, n=role.group_size, max_new_tokens=role.max_new_tokens, seed=context.seed(iteration, PHASE, step)
     )
-    with context.console.progress(f"{PHASE} step {step}: answering", len(items) * role.group_size) as advance:
-        prompt_ids, completions = context.sample(sampler, prompts, params, on_progress=advance)
+    answers: list[str | None] = [None] * (len(items) * role.group_size)
+    with (
+        context.console.progress(f"{PHASE} step {step}: answering", len(answers)) as advance,
+        grading_ahead(context.grader) as ahead,
+    ):
+
+        def read(prompt: int, index: int, completion: Completion) -> bool:
+            answer = context.domain.extract_answer(prompts[prompt].prefill + completion.text)
+            answers[prompt * role.group_size + index] = answer
+            ahead.grade(answer, items[prompt].pseudo_label)
+            return False
+
+        prompt_ids, completions = context.sample(sampler, prompts, params, on_progress=advance, on_finish=read)
     owners = [item for item in items for _ in range(role.group_size)]
-    prefills = [prompt.prefill for prompt in prompts for _ in range(role.group_size)]
     flat = [completion for group in completions for completion in group]
-    answers = [
-        context.domain.extract_answer(prefill + completion.text)
-        for prefill, completion in zip(prefills, flat, strict=True)
-    ]
     outcomes = context.grader.grade_many(
         [(answer, item.pseudo_label) for answer, item in zip(answers, owners, strict=True)]
     )

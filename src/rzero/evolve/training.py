@@ -17,6 +17,7 @@ from typing import Any
 from rzero.config import RoleConfig
 from rzero.engines.base import Learner, Sampler
 from rzero.evolve.context import Context
+from rzero.evolve.tracking import position
 from rzero.runs.atomic import replace_directory, require_space, write_json, write_jsonl
 from rzero.runs.metrics import append_metrics
 from rzero.runs.store import PhaseDirectory
@@ -106,6 +107,8 @@ def _step(
         write_jsonl(path / "rollouts.jsonl", batch.rows)
         write_json(path / "metrics.json", metrics)
     append_metrics(context.run, directory, step, metrics)
+    place = position(context.config, directory.iteration, directory.phase, step)
+    context.tracker.log({f"{directory.phase}/{name}": value for name, value in metrics.items()}, step=place)
     context.console.note(f"{directory.phase} step {step}: {_headline(metrics)}")
 
 

@@ -16,7 +16,7 @@ from types import TracebackType
 
 from rzero.errors import ConfigError
 from rzero.grading.limits import refusal
-from rzero.grading.normal import as_number, based_numeral, is_decimal, normal_form, same_number
+from rzero.grading.normal import as_number, based_numeral, is_decimal, normal_form, same_number, stands_alone
 from rzero.grading.pool import Task, WorkerPool
 from rzero.types import Outcome
 
@@ -89,12 +89,15 @@ class Grader:
         return outcomes
 
     def classes_many(self, answer_lists: Sequence[Sequence[str | None]]) -> list[list[int | Outcome]]:
-        """For each question's answers, which are the same: class 0, 1, ... by first appearance, or why there is none.
+        r"""For each question's answers, which are the same: class 0, 1, ... by first appearance, or why there is none.
 
-        Classes are the connected components under "taken for the other in either direction", so the partition does not
-        depend on the order of the answers. In place of a class stands UNPARSED for no answer, a blank one, or one that
-        no parser may see; and TIMEOUT for one that had to be compared and hangs or kills a worker on its own. Two
-        answers that hang only when compared are not the same.
+        Classes are the connected components under "taken for the other in either direction", with one exception: two
+        numbers that differ are never in one class. An answer that math-verify takes for both (50\% for 50 and for 0.5)
+        is with neither. So the partition does not depend on the order of the answers.
+
+        In place of a class stands UNPARSED for no answer, a blank one, or one that no parser may see; and TIMEOUT for
+        one that had to be compared and hangs or kills a worker on its own. Two answers that hang only when compared
+        are not the same.
 
         Raises EngineError if no worker process can be started.
         """
@@ -111,6 +114,8 @@ class Grader:
     def _ask(self, tasks: Iterable[Task]) -> dict[Task, bool | None]:
         """The verdict of each task, from memory or from the pool; None where its worker died."""
         wanted = list(dict.fromkeys(tasks))
+        if not wanted:
+            return {}  # whoever needs no worker does not wait for one
         with self._lock:
             verdicts = {task: self._verdicts[task] for task in wanted if task in self._verdicts}
             new = [task for task in wanted if task not in verdicts]
@@ -129,6 +134,36 @@ def versions() -> dict[str, str]:
     """The versions of the packages that verdicts depend on; every result file records them."""
     packages = ("math-verify", "latex2sympy2_extended", "antlr4-python3-runtime", "sympy")
     return {package: metadata.version(package) for package in packages}
+
+
+def certain_class(answer: str | None) -> Fraction | Outcome | None:
+    """What is certain of a vote's answer whatever the other votes are: its number, or UNPARSED; None if nothing is.
+
+    >>> certain_class("1,000"), certain_class(None), certain_class("1/3")
+    (Fraction(1000, 1), <Outcome.UNPARSED: 'unparsed'>, None)
+    """
+    read = _read(answer)
+    if read is None:
+        return Outcome.UNPARSED
+    _, number = read
+    return number if number is not None and stands_alone(number) else None
+
+
+def needs_worker(answer: str | None, gold: str) -> bool:
+    """Whether :meth:`Grader.grade` asks a worker process about this pair."""
+    return isinstance(_grade_cheaply(answer, gold), tuple)
+
+
+def need_worker(answers: Sequence[str | None]) -> bool:
+    """Whether :meth:`Grader.classes_many` asks a worker process about the answers to a question."""
+    return bool(_Question(answers).suspects())
+
+
+def _read(answer: str | None) -> tuple[str, Fraction | None] | None:
+    """The normal form of an answer, with its value if it is a plain number; None if it cannot be compared."""
+    form = normal_form(answer) if answer is not None else ""
+    number = as_number(form) if form else None
+    return None if not form or (number is None and refusal(form) is not None) else (form, number)
 
 
 def _grade_cheaply(answer: str | None, gold: str) -> Outcome | Task:
@@ -168,14 +203,10 @@ class _Question:
         self._forms: list[str | None] = []
         self._numbers: dict[str, Fraction | None] = {}  # every usable form, with its value if it is a plain number
         for answer in answers:
-            form = normal_form(answer) if answer is not None else ""
-            if form and form not in self._numbers:
-                number = as_number(form)
-                if number is None and refusal(form) is not None:
-                    form = ""
-                else:
-                    self._numbers[form] = number
-            self._forms.append(form or None)
+            read = _read(answer)
+            if read is not None:
+                self._numbers[read[0]] = read[1]
+            self._forms.append(read[0] if read else None)
 
     def suspects(self) -> list[str]:
         """The forms that must be shown to be harmless: all but plain numbers, where there is anything to compare."""
@@ -199,8 +230,20 @@ class _Question:
                 root[form] = form = root[root[form]]
             return form
 
-        for a, b in itertools.chain(equal, self._equal_numbers()):
+        for a, b in self._equal_numbers():
             root[find(a)] = find(b)
+        bridges: list[tuple[str, str]] = []  # (symbolic form, number)
+        for a, b in equal:
+            if self._numbers[a] is None and self._numbers[b] is None:
+                root[find(a)] = find(b)
+            else:
+                bridges.append((a, b) if self._numbers[a] is None else (b, a))
+        reached: dict[str, set[str]] = {}
+        for form, number in bridges:
+            reached.setdefault(find(form), set()).add(find(number))
+        for form, numbers in reached.items():
+            if len(numbers) == 1:
+                root[form] = numbers.pop()
         class_of: dict[str, int] = {}
         result: list[int | Outcome] = []
         for form in self._forms:

@@ -12,6 +12,7 @@ from fractions import Fraction
 
 MAX_CHARS = 2048
 MAX_NUMBER_CHARS = 512
+MIN_PLACES = 6
 
 _WRAPPERS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"))
 _COMMANDS = re.compile(
@@ -144,7 +145,7 @@ def same_number(a: Fraction, b: Fraction) -> bool:
     while (decimal * 10**places).denominator != 1:
         places += 1
     digits = abs(decimal.numerator * 10**places // decimal.denominator)
-    if places < 6 or digits < 100_000 or (decimal < 0) != (exact < 0):
+    if places < MIN_PLACES or digits < 100_000 or (decimal < 0) != (exact < 0):
         return False
     scaled = abs(exact) * 10**places
     return digits in (int(scaled), round(scaled))
@@ -161,6 +162,17 @@ def is_decimal(value: Fraction) -> bool:
         while rest % prime == 0:
             rest //= prime
     return rest == 1
+
+
+def stands_alone(number: Fraction) -> bool:
+    """Whether no number of another value can be the same answer: it is whole, or a decimal of few places.
+
+    1/3 and 0.333333 are the same (:func:`same_number`), so neither of them stands alone.
+
+    >>> [stands_alone(Fraction(text)) for text in ("7", "-0.50", "1/3", "0.333333")]
+    [True, True, False, False]
+    """
+    return (number * 10 ** (MIN_PLACES - 1)).denominator == 1
 
 
 def based_numeral(normal: str) -> tuple[str, str] | None:

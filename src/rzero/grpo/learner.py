@@ -30,9 +30,10 @@ from rzero.grpo.advantage import advantages
 from rzero.grpo.batch import MicroBatch, weighted_rows
 from rzero.grpo.loss import TokenLoss, token_loss
 from rzero.grpo.masters import MasterWeights
-from rzero.grpo.memory import available_memory, explained_shortage, plan_checkpointing
+from rzero.grpo.memory import explained_shortage, plan_checkpointing
 from rzero.grpo.metrics import StepMetrics
 from rzero.grpo.passes import Passes
+from rzero.memory import available_memory
 from rzero.models.language_model import LanguageModel
 from rzero.types import Group
 

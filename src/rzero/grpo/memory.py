@@ -15,11 +15,9 @@ Nothing that the process holds already (weights, masters, reference) is part of 
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -105,19 +103,6 @@ def explained_shortage(num_tokens: int, *, longest: int, checkpointing: bool) ->
         ) from error
 
 
-def available_memory(device: torch.device) -> int:
-    """Bytes that this process can still allocate on ``device``: what is free, within its own limits.
-
-    On a CPU the least of: available memory, what the control group has left, and what ``ulimit -v`` leaves. A bound
-    that the system does not tell is none.
-    """
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    bounds = [_meminfo(), _control_group(), _address_space()]
-    return min((bound for bound in bounds if bound is not None), default=1 << 62)
-
-
 def kept_bytes(run: Callable[[], Tensor], *, besides: set[int]) -> int:
     """Bytes of the tensors that ``run`` keeps for a backward pass, each storage once, without those in ``besides``."""
     storages: dict[int, int] = {}
@@ -132,31 +117,3 @@ def kept_bytes(run: Callable[[], Tensor], *, besides: set[int]) -> int:
         out = run()  # held until the count is done, or storages would be given out again
     del out
     return sum(storages.values())
-
-
-def _meminfo() -> int | None:
-    return _number("/proc/meminfo", "MemAvailable:", unit=1024)
-
-
-def _control_group() -> int | None:
-    root = Path("/sys/fs/cgroup")
-    limit, used = _number(root / "memory.max"), _number(root / "memory.current")
-    if limit is None or used is None:
-        return None
-    reclaimable = _number(root / "memory.stat", "inactive_file") or 0
-    return max(0, limit - used + reclaimable)
-
-
-def _address_space() -> int | None:
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    used = _number("/proc/self/statm", unit=resource.getpagesize())
-    return None if limit == resource.RLIM_INFINITY or used is None else max(0, limit - used)
-
-
-def _number(file: str | Path, key: str = "", *, unit: int = 1) -> int | None:
-    """The first number behind ``key`` in a file of the system; None where there is none ("max" is none)."""
-    try:
-        words = Path(file).read_text(encoding="utf-8").split()
-        return int(words[words.index(key) + 1 if key else 0]) * unit
-    except (OSError, ValueError, IndexError):
-        return None

@@ -30,6 +30,7 @@ from scipy.spatial.distance import squareform
 
 MAX_ORDER = 4
 SMOOTHING = 0.1
+BLOCK = 256
 _TOKEN = re.compile(r"[^\W\d_]+|\d+(?:\.\d+)?|\S")
 
 
@@ -58,7 +59,7 @@ def repetition(questions: Sequence[str], *, threshold: float, batch_size: int) -
     """
     if len(questions) > batch_size:
         raise ValueError(f"{len(questions)} questions in a step of {batch_size} rollouts: a rollout has one at most")
-    clusters = cluster(bleu_distances(questions), threshold=threshold)
+    clusters = _cluster(_pair_distances(questions), len(questions), threshold=threshold)
     sizes = Counter(clusters)
     return [Repetition(penalty=sizes[number] / batch_size, cluster=number) for number in clusters]
 
@@ -83,60 +84,92 @@ def bleu_distances(questions: Sequence[str]) -> NDArray[np.float64]:
     >>> bleu_distances(["one two three four", "one two three four", "five"]).tolist()
     [[0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [1.0, 1.0, 0.0]]
     """
-    if not questions:
-        return np.zeros((0, 0))
+    if len(questions) < 2:
+        return np.zeros((len(questions), len(questions)))
+    return squareform(_pair_distances(questions), checks=False)
+
+
+def _pair_distances(questions: Sequence[str]) -> NDArray[np.float64]:
+    """The distances above the diagonal [n·(n - 1)/2], row by row, worked out for a block of rows at a time.
+
+    So the memory beyond the result grows with n, not with n².
+    """
+    if len(questions) < 2:
+        return np.empty(0)
     tokens = [tokenize(question) for question in questions]
+    total = len(tokens)
     lengths = np.array([len(row) for row in tokens])
     # Matches and totals go through one table, so that full overlap is exactly 0 in logarithms, and distance 0 exact.
     logs = np.log(np.maximum(np.arange(max(2, lengths.max() + 1)), SMOOTHING))
-
-    log_matches = np.zeros((len(tokens), len(tokens)))
-    log_totals = np.zeros((len(tokens), 1))
-    for order in range(1, MAX_ORDER + 1):
-        overlaps = _clipped_overlaps(tokens, order)
-        log_matches += logs[overlaps]
-        log_totals += logs[np.maximum(lengths - order + 1, 1)][:, None]
-        if order == 1:
-            log_matches[overlaps == 0] = -np.inf
-    # [hypothesis, reference]: the matches are symmetric; the totals and the brevity penalty are the hypothesis's.
-    bleu = np.exp((log_matches - log_totals) / MAX_ORDER + np.minimum(1 - lengths / np.maximum(lengths, 1)[:, None], 0))
-
-    distances = 1 - (bleu + bleu.T) / 2
+    log_totals = np.sum([logs[np.maximum(lengths - order + 1, 1)] for order in range(1, MAX_ORDER + 1)], axis=0)
+    overlaps = [_Overlaps(tokens, order) for order in range(1, MAX_ORDER + 1)]
     numbers: dict[tuple[str, ...], int] = {}
     same = np.array([numbers.setdefault(tuple(row), len(numbers)) for row in tokens])
-    distances[same[:, None] == same] = 0.0
+
+    distances = np.empty(total * (total - 1) // 2)
+    filled = 0
+    for start in range(0, total, BLOCK):
+        rows, columns = slice(start, start + BLOCK), slice(start, None)
+        counts = [overlap.between(rows, columns) for overlap in overlaps]
+        log_matches = np.sum([logs[count] for count in counts], axis=0)
+        log_matches[counts[0] == 0] = -np.inf
+        forward = _bleu(log_matches, log_totals[rows, None], lengths[rows, None], lengths[columns])
+        backward = _bleu(log_matches, log_totals[columns], lengths[columns], lengths[rows, None])
+        block = 1 - (forward + backward) / 2
+        block[same[rows, None] == same[columns]] = 0.0
+        for row, values in enumerate(block):
+            right = values[row + 1 :]
+            distances[filled : filled + len(right)] = right
+            filled += len(right)
     return distances
 
 
-def _clipped_overlaps(tokens: Sequence[Sequence[str]], order: int) -> NDArray[np.int64]:
-    """Overlaps [n, n]: sum over the n-grams g of length ``order`` of min(count of g in row i, count of g in row j).
+def _bleu(
+    log_matches: NDArray[np.float64],
+    log_totals: NDArray[np.float64],
+    lengths: NDArray[np.int64],
+    reference_lengths: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """BLEU of hypotheses with these totals and lengths; the matches are symmetric, the rest is the hypothesis's."""
+    brevity = np.minimum(1 - reference_lengths / np.maximum(lengths, 1), 0)
+    return np.exp((log_matches - log_totals) / MAX_ORDER + brevity)
+
+
+class _Overlaps:
+    """Clipped overlaps: sum over the n-grams g of length ``order`` of min(count of g in row i, count of g in row j).
 
     min(a, b) is the sum over k of [a >= k][b >= k]: with one 0/1 column for each n-gram *and* each k, the overlaps are
     the matrix product X·Xᵀ.
 
-    >>> _clipped_overlaps([["a", "a", "b"], ["a", "a", "a"]], 1).tolist()
-    [[3, 2], [2, 3]]
+    >>> _Overlaps([["a", "a", "b"], ["a", "a", "a"]], 1).between(slice(0, 1), slice(1, 2)).tolist()
+    [[2]]
     """
-    columns: dict[tuple[tuple[str, ...], int], int] = {}
-    indices: list[int] = []
-    row_ends = [0]
-    for row in tokens:
-        counts: dict[tuple[str, ...], int] = {}
-        for gram in zip(*(row[start:] for start in range(order)), strict=False):
-            counts[gram] = counts.get(gram, 0) + 1
-            indices.append(columns.setdefault((gram, counts[gram]), len(columns)))
-        row_ends.append(len(indices))
-    ones = np.ones(len(indices), dtype=np.float32)  # exact: no count comes near 2**24
-    occurrences = sparse.csr_array((ones, indices, row_ends), shape=(len(tokens), len(columns)))
 
-    # A column that many rows share costs (number of rows)² in a sparse product. There are few such columns, and a
-    # dense product over them alone keeps a batch of near-copies as cheap as a varied one.
-    rows_per_column = np.bincount(indices, minlength=len(columns))
-    common = rows_per_column > len(tokens) / 32
-    dense = occurrences[:, np.flatnonzero(common)].toarray()
-    rare = occurrences[:, np.flatnonzero(~common)]
-    overlaps = dense @ dense.T + (rare @ rare.T).toarray()
-    return overlaps.astype(np.int64)
+    def __init__(self, tokens: Sequence[Sequence[str]], order: int) -> None:
+        columns: dict[tuple[tuple[str, ...], int], int] = {}
+        indices: list[int] = []
+        row_ends = [0]
+        for row in tokens:
+            counts: dict[tuple[str, ...], int] = {}
+            for gram in zip(*(row[start:] for start in range(order)), strict=False):
+                counts[gram] = counts.get(gram, 0) + 1
+                indices.append(columns.setdefault((gram, counts[gram]), len(columns)))
+            row_ends.append(len(indices))
+        ones = np.ones(len(indices), dtype=np.float32)  # exact: no count comes near 2**24
+        occurrences = sparse.csr_array((ones, indices, row_ends), shape=(len(tokens), len(columns)))
+
+        # A column that many rows share costs (number of rows)² in a sparse product. There are few such columns, and a
+        # dense product over them alone keeps a batch of near-copies as cheap as a varied one. A column that
+        # one row has alone matches nothing else; the diagonal is never asked for.
+        rows_per_column = np.bincount(indices, minlength=len(columns))
+        common = rows_per_column > len(tokens) / 32
+        self._dense = occurrences[:, np.flatnonzero(common)].toarray()
+        self._rare = occurrences[:, np.flatnonzero(~common & (rows_per_column > 1))]
+
+    def between(self, rows: slice, columns: slice) -> NDArray[np.int64]:
+        """Overlaps of some rows with others."""
+        overlaps = (self._rare[rows] @ self._rare[columns].T).toarray() + self._dense[rows] @ self._dense[columns].T
+        return overlaps.astype(np.int64)
 
 
 def cluster(distances: NDArray[np.float64], *, threshold: float) -> list[int]:
@@ -148,9 +181,14 @@ def cluster(distances: NDArray[np.float64], *, threshold: float) -> list[int]:
     >>> cluster(np.array([[0.0, 0.9, 0.4], [0.9, 0.0, 0.9], [0.4, 0.9, 0.0]]), threshold=0.5)
     [0, 1, 0]
     """
-    if len(distances) < 2:
-        return [0] * len(distances)
-    tree = hierarchy.linkage(squareform(distances, checks=False), method="average")
+    return _cluster(squareform(distances, checks=False), len(distances), threshold=threshold)
+
+
+def _cluster(pair_distances: NDArray[np.float64], total: int, *, threshold: float) -> list[int]:
+    """:func:`cluster` of the distances above the diagonal of a matrix [total, total]."""
+    if total < 2:
+        return [0] * total
+    tree = hierarchy.linkage(pair_distances, method="average")
     # fcluster merges at distances <= its argument; the paper's rule is d < tau.
     labels = hierarchy.fcluster(tree, np.nextafter(threshold, -np.inf), criterion="distance")
     numbers: dict[int, int] = {}

@@ -16,13 +16,14 @@ from rzero.types import FinishReason, Outcome
 class SolverAnswer:
     """All that a reward may look at: an answer, the pseudo-label with its p̂, and what the grader says of the two.
 
-    ``answer`` is None where the completion holds none; ``outcome`` is then ``UNPARSED``.
+    ``answer`` is None where the completion holds none; ``outcome`` is then ``UNPARSED``. ``self_consistency`` is None
+    where votes were cancelled, which a reward of your own rules out.
     """
 
     question: str
     answer: str | None
     pseudo_label: str
-    self_consistency: float
+    self_consistency: float | None
     outcome: Outcome
     finish_reason: FinishReason
 

@@ -24,6 +24,7 @@ LOCK = ".lock"
 MAY_CHANGE = (
     "iterations",
     "progress",
+    "tracker",
     "model.path",
     "checkpoint.every_steps",
     "checkpoint.keep_last",
@@ -155,6 +156,15 @@ class RunDirectory:
     def base(self) -> Path:
         """The base model's directory."""
         return Path(read_json(self.root / "run.json")["model"])
+
+    @property
+    def created(self) -> str:
+        """When the run was first started (UTC)."""
+        return read_json(self.root / "run.json")["created"]
+
+    def tracker_folder(self, name: str) -> Path:
+        """Where a tracker writes that writes files."""
+        return self.root / "trackers" / name
 
     @property
     def log_path(self) -> Path:

@@ -20,7 +20,7 @@ from torch import Tensor
 from rzero.engines.drafts import Drafts, Results, Row
 from rzero.engines.paged.cache import PagedCache
 from rzero.engines.paged.pages import OutOfPagesError
-from rzero.types import Completion, FinishReason, TokenIds
+from rzero.types import Completion, TokenIds
 
 _PREFILL_TOKENS = 4096  # in one forward pass, padding included: bounds the memory of activations
 
@@ -83,8 +83,9 @@ class Scheduler:
         new: dict[int, _Prompt] = {}
         while self._waiting and self._free:
             waiting = self._waiting[0]
-            if waiting.row.prompt in self._results.cancelled:
-                self._skip(self._waiting.popleft())
+            if not self._results.wanted([waiting.row]):
+                self._waiting.popleft()
+                self._release(waiting.prompt)
                 continue
             prompt, shared = waiting.prompt, len(waiting.prompt.ids) // self._cache.page_size
             partly = len(prompt.ids) % self._cache.page_size > 0
@@ -132,12 +133,6 @@ class Scheduler:
             self._vacate(slot)
         self._live = self._live[~gone]
         return torch.from_numpy(np.flatnonzero(~gone))
-
-    def _skip(self, waiting: _Waiting) -> None:
-        """Cancel a row that does not run."""
-        empty = Completion(token_ids=(), logprobs=(), finish_reason=FinishReason.CANCELLED, text="")
-        self._results.add([(waiting.row, waiting.written or empty)])
-        self._release(waiting.prompt)
 
     def _vacate(self, slot: int) -> None:
         """Free ``slot`` and its pages."""
