@@ -10,15 +10,15 @@ import rzero
 from rzero.evolve.loop import RunResult
 from rzero.runs.atomic import read_jsonl
 
-SMALL = {
-    "iterations": 2,
+SMALL: dict[str, object] = {
+    "iterations": 1,
     "engine.threads": 1,
-    "challenger.steps": 4,
-    "generate.num_questions": 240,
-    "solver.steps": 10,
+    "challenger.steps": 3,
+    "generate.num_questions": 200,
+    "solver.steps": 9,
     "evaluate.limit": 60,  # the first rows are those of level 1
     "evaluate.num_samples": 4,
-    "checkpoint.every_steps": 10,
+    "checkpoint.every_steps": 9,
     "progress": "none",
 }
 
@@ -43,8 +43,8 @@ def test_the_first_iteration_elicits_the_better_style(result: RunResult) -> None
 
 
 @pytest.mark.slow
-def test_labels_get_worse_and_questions_stay_answerable(result: RunResult) -> None:
-    first, second = (result.summaries[n]["labels"] for n in (1, 2))
-    assert first["kept"]["label_accuracy"] > second["kept"]["label_accuracy"] + 0.05
-    assert min(first["all"]["valid_frac"], second["all"]["valid_frac"]) > 0.9
-    assert all(0.35 < result.summaries[n]["curriculum"]["mean_self_consistency_kept"] < 0.65 for n in (1, 2))
+def test_questions_are_answerable_and_kept_ones_split_the_votes(result: RunResult) -> None:
+    summary = result.summaries[1]
+    assert summary["labels"]["all"]["valid_frac"] > 0.9
+    assert summary["labels"]["kept"]["label_accuracy"] > summary["labels"]["all"]["label_accuracy"] + 0.05
+    assert 0.35 < summary["curriculum"]["mean_self_consistency_kept"] < 0.65
