@@ -1,4 +1,4 @@
-"""The command line: ``rzero run``, ``rzero status``, ``rzero config``, ``rzero ask``.
+"""The command line: ``rzero run``, ``rzero status``, ``rzero config``, ``rzero ask``, and the experiments' commands.
 
 Options of a run are written ``--section.option value`` and go the same way as those of a TOML file, so a mistake in
 either gets the same message. Errors are one line on standard error and exit code 2 (3: the run cannot go on; 1: an
@@ -19,6 +19,7 @@ from typing import Any
 from rzero import __version__
 from rzero import config as options
 from rzero.errors import ConfigError, RzeroError
+from rzero.experiments import commands as experiments
 
 DEFAULT_PRESET = "micro"
 USAGE = """usage: rzero COMMAND ...
@@ -29,12 +30,13 @@ R-Zero: a Challenger and a Solver from one base language model teach each other,
   rzero status DIR                                       say where a run stands
   rzero config [PRESET|FILE.toml]                        show the resolved options, each with its meaning
   rzero ask DIR|MODEL [QUESTION ...]                     put questions to a checkpoint, with votes
+  rzero eval --model M|--run DIR --tasks T,... --out DIR  accuracy on benchmarks
   rzero --version
 
 Presets: {presets} (default: {default}). `rzero COMMAND --help` says more of each.
 Any option of a run may follow as --section.option value."""
 OWN_FLAGS = ("-h", "--help", "--json")
-OWN_OPTIONS = ("--model", "--out", "--write", "--iteration", "--preset")
+OWN_OPTIONS = ("--model", "--out", "--write", "--iteration", "--preset", *experiments.OWN_OPTIONS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -210,6 +212,7 @@ COMMANDS: dict[
     "status": (_status_parser, _status),
     "config": (_config_parser, _config),
     "ask": (_ask_parser, _ask),
+    **experiments.COMMANDS,
 }
 
 
