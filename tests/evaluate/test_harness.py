@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,9 +12,9 @@ import pytest
 
 from rzero.domains.math import math
 from rzero.engines.base import SamplingParams
-from rzero.errors import EngineError
+from rzero.errors import EngineError, MissingExtraError
 from rzero.evaluate.benchmarks import BENCHMARKS
-from rzero.evaluate.harness import Decoding, Part, generate, run_parts
+from rzero.evaluate.harness import Decoding, Part, generate, require_lm_eval, run_parts
 from rzero.evaluate.rows import read_rows
 from rzero.grading import Grader
 from rzero.types import Completion, FinishReason, Message, Prompt
@@ -99,6 +100,12 @@ def test_a_whole_evaluation(tmp_path: Path) -> None:
     assert rows[2]["answers"] == ["3", "4", "5", "6"]
     assert rows[2]["outcomes"] == ["right", "wrong", "wrong", "wrong"]
     assert rows[8]["answers"] == [None] * 4
+
+
+def test_without_lm_eval_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lm_eval", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "rzero\[eval\]"'):
+        require_lm_eval.__wrapped__()
 
 
 def test_a_directory_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:

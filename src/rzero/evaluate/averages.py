@@ -53,8 +53,8 @@ def _mean(figures: Sequence[Figure]) -> Figure:
 def harmonic(right_by_category: Mapping[str, Sequence[bool]]) -> Figure:
     """BBEH's figure: the harmonic mean over categories of (accuracy + 0.01), which a single hopeless one pulls down.
 
-    The interval holds 95 % of the figures under each category's posterior (Jeffreys' prior, 2000 draws, fixed seed), and
-    the value itself.
+    The interval holds 95 % of the figures under each category's posterior (Jeffreys' prior, 2000 draws, fixed
+    seed), and the value itself.
 
     >>> value, low, high = harmonic({"a": [True, False], "b": [False] * 10})
     >>> round(value, 3), low <= value <= high
