@@ -30,13 +30,17 @@ R-Zero: a Challenger and a Solver from one base language model teach each other,
   rzero status DIR                                       say where a run stands
   rzero config [PRESET|FILE.toml]                        show the resolved options, each with its meaning
   rzero ask DIR|MODEL [QUESTION ...]                     put questions to a checkpoint, with votes
-  rzero eval --model M|--run DIR --tasks T,... --out DIR  accuracy on benchmarks
+  rzero eval --model M|--run DIR --tasks T,...           accuracy on benchmarks
+  rzero ablate [PRESET|FILE.toml] [--seeds 0,1,2]        run a grid of ablations, or go on with it
+  rzero sft [PRESET|FILE.toml] --model M --data FILE     supervised fine-tuning on labelled rows
+  rzero synergy [PRESET|FILE.toml] --data FILE           base -> SFT against R-Zero -> SFT
+  rzero labels DIR                                       hold a run's labels against the domain's oracle
   rzero --version
 
 Presets: {presets} (default: {default}). `rzero COMMAND --help` says more of each.
 Any option of a run may follow as --section.option value."""
 OWN_FLAGS = ("-h", "--help", "--json")
-OWN_OPTIONS = ("--model", "--out", "--write", "--iteration", "--preset", *experiments.OWN_OPTIONS)
+OWN_OPTIONS = ("--model", "--out", "--write", "--iteration", "--preset")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,7 +78,8 @@ def _dispatch(arguments: list[str]) -> int:
         hint = f"did you mean {near[0]!r}?" if near else f"commands: {', '.join(COMMANDS)}"
         raise ConfigError(f"command {command!r} does not exist; {hint}")
     parser, run = COMMANDS[command]
-    own, positional, overrides = _split(words)
+    own_options = experiments.OWN_OPTIONS if command in experiments.COMMANDS else OWN_OPTIONS
+    own, positional, overrides = _split(words, own_options)
     return run(parser().parse_args([*own, "--", *positional] if positional else own), overrides)
 
 
@@ -119,7 +124,7 @@ def _ask_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _split(arguments: Sequence[str]) -> tuple[list[str], list[str], dict[str, str]]:
+def _split(arguments: Sequence[str], own_options: Sequence[str]) -> tuple[list[str], list[str], dict[str, str]]:
     """The command's own options, its positional words, and the run's options (``--name value`` or ``--name=value``).
 
     They are told apart before argparse sees them, which would take the value of an option that it does not know for a
@@ -143,7 +148,7 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str], dict[str, st
                 if following is None:
                     raise ConfigError(f"option {name[2:]} has no value; write {name} VALUE")
                 value = following
-            if name in OWN_OPTIONS:
+            if name in own_options:
                 own.append(f"{name}={value}")
             else:
                 overrides[name[2:]] = value

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from small_run import SMALL
 
 import rzero
 from rzero import cli
-from rzero.config import Config, change
+from rzero.config import load
 
 pytest.importorskip("lm_eval")
 
@@ -47,9 +48,8 @@ def test_a_model_twice_gives_the_same_numbers(data: Path, tmp_path: Path, capsys
     assert "mean@4" in shown
 
 
-def test_a_run_has_a_column_for_each_solver(data: Path, tmp_path: Path, tiny_config: Config) -> None:
-    config = change(tiny_config, {"iterations": 1, "model.path": "micro", "evaluate.data": ""})
-    rzero.run(config, tmp_path / "run")
+def test_a_run_has_a_column_for_each_solver(data: Path, tmp_path: Path) -> None:
+    rzero.run(load("micro", {**SMALL, "evaluate.data": ""}), tmp_path / "run")
     words = ["eval", "--run", str(tmp_path / "run"), "--tasks", "addsub", "--data", str(data)]
     assert cli.main([*words, "--out", str(tmp_path / "out")]) == 0
     assert list(summary(tmp_path / "out")) == ["base", "iteration 1"]
