@@ -127,18 +127,18 @@ def test_hostile_text_does_no_harm(open_page: Callable[..., Any], tmp_path: Path
 
 
 def test_ten_thousand_questions_are_quick_and_small(open_page: Callable[..., Any], tmp_path: Path) -> None:
-    """Limits are three times what a quiet machine needs at most, since tests may run beside others."""
+    """A quiet machine takes a tenth of these limits; tests may run beside others."""
     long = " and then gives some of them to a friend who lives next door" * 4
     questions = [f"Problem {number}: Tom has {number * 7} apples{long}. How many are left?" for number in range(10_000)]
     page = open_page(make_run(tmp_path / "run", questions))
     assert (tmp_path / "page" / "report.html").stat().st_size < 15_000_000
     timing = "const t = performance.getEntriesByType('navigation')[0]; return t.domComplete - t.startTime"
-    assert page.execute_script(timing) < 9000
+    assert page.execute_script(timing) < 3000
     took = page.execute_script(
         "const start = performance.now(); sortBy('text'); sortBy('self_consistency');"
         "browser.search = 'problem 99'; arrange(); document.body.offsetHeight; return performance.now() - start"
     )
-    assert took < 900
+    assert took < 500
     assert len(page.find_elements("css selector", "#rows tr")) < 80
     assert find(page, "#count").text == "111 of 10,000 questions"
 
@@ -157,6 +157,7 @@ def test_charts_are_drawn_and_follow_theme_and_width(open_page: Callable[..., An
     assert page.execute_script("return document.documentElement.scrollWidth <= innerWidth")
     right = "[...document.querySelectorAll('.plot svg')].map((one) => one.getBoundingClientRect().right)"
     assert page.execute_script(f"return Math.max(...{right}) <= innerWidth")
+    assert find(page, "#rows tr:not(.space) td:nth-child(2)").size["width"] > 150
     assert complaints(page) == []
 
 

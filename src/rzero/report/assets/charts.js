@@ -12,8 +12,8 @@ const CURVES = [
     series: [["labels.all.mean_difficulty", "pool"], ["labels.kept.mean_difficulty", "kept"]] },
   { title: "Label accuracy", text: "Pseudo-labels that are true, and questions that have a true answer at all.",
     series: [["labels.all.label_accuracy", "labels true"], ["labels.kept.label_accuracy", "labels true, kept"], ["labels.all.valid_frac", "answerable"]] },
-  { title: "Distinct questions", text: "Not repeated word for word; clusters count questions that say nearly the same as one.",
-    series: [["pool.distinct_frac", "pool"], ["challenger.distinct_frac", "in training"], ["pool.clusters_frac", "clusters per question"]] },
+  { title: "Distinct questions", text: "Not repeated word for word; and clusters of questions that say nearly the same, for each question.",
+    series: [["pool.distinct_frac", "pool"], ["challenger.distinct_frac", "in training"], ["pool.clusters_frac", "clusters"]] },
   { title: "Challenger: reward and its parts", fromZero: true, text: "Means over the phase's steps; the interval is the spread between steps.",
     series: [["challenger.mean_reward", "reward"], ["challenger.mean_uncertainty", "uncertainty"], ["challenger.mean_repetition", "repetition"]] },
   { title: "Solver: reward", fromZero: true, text: "Mean over the phase's steps, and groups whose rewards are all equal.",
@@ -65,6 +65,9 @@ function curve(pick, name, place, runPlace, share) {
   };
 }
 
+const PLOT_HEIGHT = 250;
+const LEGEND_ROW = 17;
+
 function curveChart(title, text, series, fromZero) {
   const share = series.every(([key]) => isShare(key));
   const traces = () => DATA.runs.flatMap((one, runPlace) =>
@@ -80,7 +83,7 @@ function curveChart(title, text, series, fromZero) {
       yaxis: { tickformat: share ? ".2~%" : "", rangemode: fromZero ? "tozero" : "normal" },
       showlegend: series.length > 1 && traces().length > 1,
     }),
-  }), () => curveNumbers(traces()));
+  }), () => curveNumbers(traces()), false, PLOT_HEIGHT + LEGEND_ROW * Math.max(0, series.length - 4));
 }
 
 // With several runs colours tell runs apart, as the key above the charts says; a chart's own legend is of line styles.
@@ -158,8 +161,9 @@ const resized = new ResizeObserver((entries) => {
   for (const entry of entries) if (charts.find((one) => one.plot === entry.target).drawn) Plotly.Plots.resize(entry.target);
 });
 
-function chart(title, text, make, numbers, follows) {
+function chart(title, text, make, numbers, follows, height) {
   const plot = el("div", { class: "plot", role: "img", "aria-label": `${title}. ${text}` });
+  if (height) plot.style.height = `${height}px`;
   const table = el("div", { class: "wide" });
   const details = el("details", {}, el("summary", {}, "Numbers"), table);
   const one = { plot, make, numbers, follows, table, details, drawn: false };

@@ -6,10 +6,10 @@ const OVERSCAN = 12;
 const COLUMNS = [
   { key: "place", name: "#", width: "3.6rem", optional: true },
   { key: "text", name: "Question" },
-  { key: "label", name: "Label", width: "5.5rem" },
+  { key: "label", name: "Label", width: "5rem", optional: true },
   { key: "self_consistency", name: "p̂", width: "5.5rem" },
   { key: "ballots", name: "Votes", width: "5.5rem", optional: true, title: "by the number of different answers" },
-  { key: "verdict", name: "Verdict", width: "5.5rem" },
+  { key: "verdict", name: "Verdict", width: "6.8rem" },
   { key: "cluster_size", name: "Cluster", width: "5.2rem", optional: true, title: "by how many questions say nearly the same" },
 ];
 const browser = { search: "", verdict: "", sort: "place", down: false, active: 0, order: [], hay: [] };
@@ -99,7 +99,7 @@ function showRows() {
   const rows = [];
   for (let place = first; place < last; place += 1) rows.push(rowOf(place));
   const gap = (size) => {
-    const cell = el("td", { colspan: COLUMNS.length });
+    const cell = el("td"); // of one column: a wide screen shows more columns than a narrow one
     cell.style.height = `${size * ROW_HEIGHT}px`;
     return el("tr", { class: "space", "aria-hidden": "true" }, cell);
   };
