@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from rzero import config
 from rzero.models.resolve import BUNDLED, resolve
@@ -13,6 +14,11 @@ from tiny_run import TINY
 
 # Small models gain nothing from more threads, and a fixed number makes byte comparisons mean something.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+# A busy machine says nothing of the code.
+settings.register_profile("rzero", deadline=None)
+settings.load_profile("rzero")
 
 
 @pytest.fixture(scope="session")

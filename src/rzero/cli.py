@@ -1,4 +1,4 @@
-"""The command line: ``rzero run``, ``status``, ``config``, ``ask``, ``export``, ``report``.
+"""The command line: one function for each command, and those of the experiments.
 
 Options of a run are written ``--section.option value`` and go the same way as those of a TOML file, so a mistake in
 either gets the same message. Errors are one line on standard error and exit code 2 (3: the run cannot go on; 1: an
@@ -20,6 +20,7 @@ from typing import Any
 from rzero import __version__
 from rzero import config as options
 from rzero.errors import ConfigError, RzeroError
+from rzero.experiments import commands as experiments
 
 DEFAULT_PRESET = "micro"
 USAGE = """usage: rzero COMMAND ...
@@ -32,6 +33,11 @@ R-Zero: a Challenger and a Solver from one base language model teach each other,
   rzero ask DIR|MODEL [QUESTION ...]                     put questions to a checkpoint, with votes
   rzero export DIR|MODEL --out DIR                       write a checkpoint as a whole model, adapters merged
   rzero report DIR [DIR2 ...] [--out FILE]               write one page of HTML on one run, or on several side by side
+  rzero eval --model M|--run DIR --tasks T,...           accuracy on benchmarks
+  rzero ablate [PRESET|FILE.toml] [--seeds 0,1,2]        run a grid of ablations, or go on with it
+  rzero sft [PRESET|FILE.toml] --model M --data FILE     supervised fine-tuning on labelled rows
+  rzero synergy [PRESET|FILE.toml] --data FILE           base -> SFT against R-Zero -> SFT
+  rzero labels DIR                                       hold a run's labels against the domain's oracle
   rzero --version
 
 Presets: {presets} (default: {default}). `rzero COMMAND --help` says more of each.
@@ -79,7 +85,8 @@ def _dispatch(arguments: list[str]) -> int:
         hint = f"did you mean {near[0]!r}?" if near else f"commands: {', '.join(COMMANDS)}"
         raise ConfigError(f"command {command!r} does not exist; {hint}")
     parser, run = COMMANDS[command]
-    own, positional, overrides = _split(words)
+    own_options = experiments.OWN_OPTIONS if command in experiments.COMMANDS else OWN_OPTIONS
+    own, positional, overrides = _split(words, own_options)
     return run(parser().parse_args([*own, "--", *positional] if positional else own), overrides)
 
 
@@ -142,7 +149,7 @@ def _report_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _split(arguments: Sequence[str]) -> tuple[list[str], list[str], dict[str, str]]:
+def _split(arguments: Sequence[str], own_options: Sequence[str]) -> tuple[list[str], list[str], dict[str, str]]:
     """The command's own options, its positional words, and the run's options (``--name value`` or ``--name=value``).
 
     They are told apart before argparse sees them, which would take the value of an option that it does not know for a
@@ -166,7 +173,7 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str], dict[str, st
                 if following is None:
                     raise ConfigError(f"option {name[2:]} has no value; write {name} VALUE")
                 value = following
-            if name in OWN_OPTIONS:
+            if name in own_options:
                 own.append(f"{name}={value}")
             else:
                 overrides[name[2:]] = value
@@ -261,6 +268,7 @@ COMMANDS: dict[
     "ask": (_ask_parser, _ask),
     "export": (_export_parser, _export),
     "report": (_report_parser, _report),
+    **experiments.COMMANDS,
 }
 
 

@@ -90,6 +90,8 @@ class ChallengerConfig(RoleConfig):
     """
     reward: str = "uncertainty"
     """uncertainty: the paper's. Or package.module:name of your own function of a ScoredQuestion."""
+    target: float = Field(default=0.5, gt=0.0, lt=1.0)
+    """The self_consistency that earns the full uncertainty reward; it falls to 0 at p̂ = 0 and 1."""
     repetition_weight: float = Field(default=1.0, ge=0.0)
     """lambda: how much the repetition penalty takes away; 0 switches it off (the paper's ablation)."""
     repetition_threshold: float = Field(default=0.5, gt=0.0, le=1.0)
@@ -99,8 +101,10 @@ class ChallengerConfig(RoleConfig):
 class SolverConfig(RoleConfig):
     """The Solver: answers questions, is rewarded for agreeing with the pseudo-label."""
 
-    start_from: Literal["previous", "base"] = "previous"
-    """Where an iteration's Solver starts: the previous Solver, or the base model."""
+    start_from: Literal["previous", "base", "challenger"] = "previous"
+    """Where an iteration's Solver starts: the previous Solver, the base model, or the iteration's trained Challenger
+    (with challenger.start_from=solver: one model in both roles).
+    """
     reward: str = "agreement"
     """agreement: 1 if the answer equals the pseudo-label, else 0. Or package.module:name of your own function."""
 

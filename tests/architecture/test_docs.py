@@ -115,7 +115,7 @@ def test_commands_are_accepted(page: Path, capsys: pytest.CaptureFixture[str]) -
     for words in commands(page):
         command, *rest = words
         assert command in cli.COMMANDS, f"{page.name}: rzero {command}"
-        if command in ("status", "ask", "export", "report") or "..." in rest:
+        if command not in ("run", "config") or "..." in rest:
             continue
         if "--out" in rest:
             place = rest.index("--out")

@@ -26,6 +26,7 @@ OPTIONS = [
     "challenger.train",
     "challenger.start_from",
     "challenger.reward",
+    "challenger.target",
     "challenger.repetition_weight",
     "challenger.repetition_threshold",
     "solver.temperature",

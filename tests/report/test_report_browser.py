@@ -122,7 +122,7 @@ def test_hostile_text_does_no_harm(open_page: Callable[..., Any], tmp_path: Path
     keys(page, "HOME")
     assert texts(page, "#detail .text") == [HOSTILE[0]]
     shown = page.execute_script("return document.querySelector('#main').textContent")
-    assert "⟨U+202E⟩" in shown and "␀" in shown and "\u202e" not in shown
+    assert "⟨U+202E⟩" in shown and "⟨U+0000⟩" in shown and "\u202e" not in shown
     assert complaints(page) == []
 
 

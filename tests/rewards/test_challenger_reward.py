@@ -27,6 +27,19 @@ def test_uncertainty_is_the_papers_and_exactly_symmetric(agree: int) -> None:
     assert uncertainty(agree / 10) == uncertainty((10 - agree) / 10)
 
 
+@pytest.mark.parametrize("target", [0.3, 0.5, 0.8])
+def test_another_target_moves_the_peak_and_keeps_the_ends(target: float) -> None:
+    values = [uncertainty(votes / 100, target=target) for votes in range(101)]
+    assert values[0] == values[100] == 0.0
+    assert max(values) == values[round(100 * target)] == 1.0
+    assert all(0.0 <= value <= 1.0 for value in values)
+    peak = round(100 * target)
+    assert values[: peak + 1] == sorted(values[: peak + 1])
+    assert values[peak:] == sorted(values[peak:], reverse=True)
+    parts = challenger_reward(scored(8, repetition=0.25), repetition_weight=1.0, min_valid_frac=0.5, target=0.8)
+    assert parts.total == 0.75
+
+
 @pytest.mark.parametrize(("agree", "repetition", "weight", "total"), [
     (5, 0.0, 1.0, 1.0),
     (5, 0.25, 1.0, 0.75),

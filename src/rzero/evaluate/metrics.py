@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+Z95 = 1.959964
+"""Standard errors on either side of an estimate that make a 95 % interval."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accuracy:
@@ -75,3 +78,29 @@ def mean_accuracy(shares: Sequence[float], *, z: float = 1.959964) -> tuple[floa
         return (mean, *_wilson(mean, len(shares), z))
     half = z * spread / math.sqrt(len(shares))
     return mean, max(0.0, mean - half), min(1.0, mean + half)
+
+
+def pass_at_k(n: int, right: int, k: int) -> float:
+    """The unbiased estimate (Chen et al. 2021) of the chance that k answers hold a right one, from ``right`` of n.
+
+    1 - C(n - right, k) / C(n, k). Raises ValueError unless 0 <= right <= n and 1 <= k <= n.
+
+    >>> pass_at_k(4, 1, 1), pass_at_k(4, 1, 2), pass_at_k(4, 0, 4), pass_at_k(4, 3, 2)
+    (0.25, 0.5, 0.0, 1.0)
+    """
+    if not (0 <= right <= n and 1 <= k <= n):
+        raise ValueError(f"pass@k needs 0 <= right <= n and 1 <= k <= n: right {right}, n {n}, k {k}")
+    return 1.0 - math.comb(n - right, k) / math.comb(n, k)
+
+
+def interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """(mean, low, high) over questions: Wilson's interval if every value is 0 or 1, else that of the spread.
+
+    Raises ValueError if there are no values.
+
+    >>> interval([1.0, 0.0, 1.0, 1.0]) == (0.75, *wilson(3, 4))
+    True
+    """
+    if values and set(values) <= {0.0, 1.0}:
+        return (fmean(values), *wilson(int(sum(values)), len(values)))
+    return mean_accuracy(values)

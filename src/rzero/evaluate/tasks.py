@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +25,12 @@ def load_examples(path: Path, *, limit: int = 0) -> list[Example]:
     Raises DataError naming the file and the line for a missing file, a line that is not JSON, a row without question or
     gold answer, or an id that occurs twice.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"evaluate.data: {path} cannot be read ({error}); give a JSONL file of question and answer"
-        ) from None
     examples: list[Example] = []
     seen: dict[str, int] = {}
-    for number, line in enumerate(lines, start=1):
+    for number, row in json_rows(path, option="evaluate.data"):
         if limit and len(examples) == limit:
             break
-        if not line.strip():
-            continue
-        example = _parse(path, number, line)
+        example = _parse(path, number, row)
         if example.id in seen:
             raise DataError(
                 f"{path}:{number}: id {example.id!r} stands on line {seen[example.id]} too; make the ids unique"
@@ -49,13 +42,27 @@ def load_examples(path: Path, *, limit: int = 0) -> list[Example]:
     return examples
 
 
-def _parse(path: Path, number: int, line: str) -> Example:
+def json_rows(path: Path, *, option: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line numbers and objects of a JSONL file. Raises DataError, which names ``option`` if there is no such file."""
     try:
-        row: Any = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{path}:{number} is not JSON ({error}); one JSON object a line is needed") from None
-    if not isinstance(row, dict):
-        raise DataError(f"{path}:{number} is not a JSON object; a row needs question and answer")
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{option}: {path} cannot be read ({error}); give a JSONL file of question and answer"
+        ) from None
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row: Any = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{path}:{number} is not JSON ({error}); one JSON object a line is needed") from None
+        if not isinstance(row, dict):
+            raise DataError(f"{path}:{number} is not a JSON object; a row needs question and answer")
+        yield number, row
+
+
+def _parse(path: Path, number: int, row: dict[str, Any]) -> Example:
     question, gold = row.get("question"), row.get("answer")
     if not isinstance(question, str) or not question.strip():
         raise DataError(f"{path}:{number} has no question; a row needs question and answer, both texts")

@@ -18,9 +18,10 @@ from rzero.curriculum.votes import tally
 from rzero.engines.base import Sampler, SamplingParams
 from rzero.evaluate.metrics import accuracy, mean_accuracy
 from rzero.evaluate.tasks import data_path, load_examples
-from rzero.evolve.context import Context, sampling
+from rzero.evolve.context import Context, Parts, sampling
 from rzero.grading.grader import versions
 from rzero.runs.atomic import write_json
+from rzero.seeds import derive_seed
 from rzero.types import Completion, Example, FinishReason, Outcome, Phase, Vote, VoteStatus
 
 PHASE = Phase.EVALUATE
@@ -35,21 +36,25 @@ def evaluate(context: Context, iteration: int) -> None:
         sampler = context.engine.sampler(context.lineage.solver(iteration))
         for name in options.data:
             path = data_path(name)
-            results[path.stem], rows = _evaluate_file(context, path, sampler, iteration)
+            title = f"{PHASE} {path.stem} (iteration {iteration})"
+            results[path.stem], rows = evaluate_file(context, path, sampler, title=title)
             directory.write_rows(f"samples_{path.stem}.jsonl", rows)
     report = {"results": results, "options": options.model_dump(mode="json"), "grader": versions()}
     write_json(directory.file("evaluation.json"), report)
     context.run.state.complete(iteration, PHASE)
 
 
-def _evaluate_file(
-    context: Context, path: Path, sampler: Sampler, iteration: int
+def evaluate_file(
+    context: Parts, path: Path, sampler: Sampler, *, title: str
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The figures of a test file and a row for each of its questions; ``title`` is shown while it goes on.
+
+    The random numbers depend on the run's seed and the file's name alone.
+    """
     options = context.config.evaluate
     examples = load_examples(path, limit=options.limit)
     golds = [example.gold for example in examples]
-    title = f"{PHASE} {path.stem} (iteration {iteration})"
-    seed = context.seed(0, PHASE, path.stem)
+    seed = derive_seed(context.config.seed, 0, str(PHASE), path.stem)
     greedy = SamplingParams(max_new_tokens=options.max_new_tokens, temperature=0.0)
     completions, answers = _answers(context, examples, sampler, greedy, title=title)
     outcomes = _grade(context, answers, golds)
@@ -75,7 +80,7 @@ def _evaluate_file(
 
 
 def _answers(
-    context: Context, examples: Sequence[Example], sampler: Sampler, params: SamplingParams, *, title: str
+    context: Parts, examples: Sequence[Example], sampler: Sampler, params: SamplingParams, *, title: str
 ) -> tuple[list[list[Completion]], list[list[str | None]]]:
     """Completions and extracted answers, both [questions][n]."""
     prompts = [context.domain.solver_prompt(example.question) for example in examples]
@@ -88,13 +93,13 @@ def _answers(
     return completions, answers
 
 
-def _grade(context: Context, answers: Sequence[Sequence[str | None]], golds: Sequence[str]) -> list[list[Outcome]]:
+def _grade(context: Parts, answers: Sequence[Sequence[str | None]], golds: Sequence[str]) -> list[list[Outcome]]:
     pairs = [(answer, gold) for group, gold in zip(answers, golds, strict=True) for answer in group]
     outcomes = iter(context.grader.grade_many(pairs))
     return [[next(outcomes) for _ in group] for group in answers]
 
 
-def _majorities(context: Context, answers: Sequence[Sequence[str | None]]) -> list[str | None]:
+def _majorities(context: Parts, answers: Sequence[Sequence[str | None]]) -> list[str | None]:
     """Each question's most frequent answer. As in every benchmark, a box counts here even in a cut-off completion."""
     labels = []
     for group, classes in zip(answers, context.grader.classes_many(answers), strict=True):

@@ -1,7 +1,8 @@
 """Which checkpoint each role starts an iteration from, and ends it with.
 
 Iteration 0 is the base model. By default each role starts from its own previous checkpoint, as in the paper;
-``start_from`` has the Challenger start from the latest Solver, or either role from the base model.
+``start_from`` has the Challenger start from the latest Solver, the Solver from the iteration's Challenger, or either
+role from the base model. The first two together are one model that plays both roles in turn.
 """
 
 from __future__ import annotations
@@ -40,10 +41,20 @@ class Lineage:
         return self.run.phase(iteration, Phase.TRAIN_CHALLENGER).checkpoint
 
     def solver_start(self, iteration: int) -> Path:
-        """The Solver that an iteration trains; it is the one that votes in that iteration."""
+        """The Solver that an iteration trains; it is the one whose votes are the iteration's pseudo-labels."""
         if self.config.solver.start_from == "base":
             return self.base
+        if self.config.solver.start_from == "challenger":
+            return self.challenger(iteration)
         return self.solver(iteration - 1)
+
+    def voter(self, iteration: int) -> Path:
+        """The frozen Solver that votes while the Challenger trains: the one that the iteration will train, or the
+        previous one where that will be the Challenger itself.
+        """
+        if self.config.solver.start_from == "challenger":
+            return self.solver(iteration - 1)
+        return self.solver_start(iteration)
 
     def solver(self, iteration: int) -> Path:
         """The Solver at the end of an iteration."""

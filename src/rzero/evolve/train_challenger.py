@@ -36,7 +36,7 @@ def train_challenger(context: Context, iteration: int) -> None:
 
     def collect(step: int, sampler: Sampler) -> Batch:
         if not voters:
-            voters.append(context.engine.sampler(context.lineage.solver_start(iteration)))
+            voters.append(context.engine.sampler(context.lineage.voter(iteration)))
         return _collect(context, iteration, step, challenger=sampler, solver=voters[0])
 
     train(context, iteration, PHASE, role=role, start=context.lineage.challenger_start(iteration), collect=collect)
@@ -106,7 +106,10 @@ def _reward(
     role = context.config.challenger
     scored = ScoredQuestion(question=item.text, tally=voted[item.text].tally, repetition=repeated.penalty)
     parts = challenger_reward(
-        scored, repetition_weight=role.repetition_weight, min_valid_frac=context.config.vote.min_valid_frac
+        scored,
+        repetition_weight=role.repetition_weight,
+        min_valid_frac=context.config.vote.min_valid_frac,
+        target=role.target,
     )
     if role.reward == "uncertainty" or ill_posed(scored.tally, min_valid_frac=context.config.vote.min_valid_frac):
         return parts

@@ -39,7 +39,9 @@ FORMAT_FAILED = RewardParts(total=0.0)
 """The reward of a completion without a question; it is not voted on."""
 
 
-def challenger_reward(item: ScoredQuestion, *, repetition_weight: float, min_valid_frac: float) -> RewardParts:
+def challenger_reward(
+    item: ScoredQuestion, *, repetition_weight: float, min_valid_frac: float, target: float = 0.5
+) -> RewardParts:
     """max(0, uncertainty - repetition_weight·repetition); 0, with uncertainty 0, for an ill-posed question.
 
     The parts in the result are unweighted: ``repetition`` is the share |C_k|/B as it came in.
@@ -51,6 +53,6 @@ def challenger_reward(item: ScoredQuestion, *, repetition_weight: float, min_val
     """
     if ill_posed(item.tally, min_valid_frac=min_valid_frac):
         return RewardParts(total=0.0, repetition=item.repetition)
-    torn = uncertainty(item.tally.self_consistency)
+    torn = uncertainty(item.tally.self_consistency, target=target)
     total = max(0.0, torn - repetition_weight * item.repetition)
     return RewardParts(total=total, uncertainty=torn, repetition=item.repetition)

@@ -22,13 +22,9 @@ function fill(id, ...children) {
 }
 
 // Characters that hide, reorder or break text are shown as what they are. Joiners stay: some scripts need them.
-const UNSEEN = /[^\P{Cc}\n\t]|[^\P{Cf}\u200c\u200d]|\p{Cs}/gu;
+const UNSEEN = /[^\P{Cc}\n\t]|[^\P{Cf}\u200c\u200d]|[\p{Cs}\p{Zl}\p{Zp}]/gu;
 function visible(text) {
-  return text.replace(UNSEEN, (character) => {
-    const code = character.codePointAt(0);
-    if (code < 32) return String.fromCodePoint(0x2400 + code);
-    return `⟨U+${code.toString(16).toUpperCase().padStart(4, "0")}⟩`;
-  });
+  return text.replace(UNSEEN, (character) => `⟨U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
 }
 
 // An element for text that a model wrote.
