@@ -44,7 +44,7 @@ Presets: {presets} (default: {default}). `rzero COMMAND --help` says more of eac
 Any option of a run may follow as --section.option value."""
 KIND_OF_GAIN = """What kind of gain this is: the base answers at once or step by step, by chance, and step by step is
 right far more often. The votes find that out without one true answer, and training makes it the rule. So this is
-elicitation of what the base could already do; next to no new arithmetic is learned. docs/micro_study.md takes the two
+elicitation of what the base could already do; no new arithmetic is learned. docs/micro_study.md takes the two
 apart."""
 OWN_FLAGS = ("-h", "--help", "--json")
 OWN_OPTIONS = ("--model", "--out", "--write", "--iteration", "--preset", "--role")
