@@ -119,6 +119,8 @@ def test_hostile_text_does_no_harm(open_page: Callable[..., Any], tmp_path: Path
     assert {row.size["height"] for row in page.find_elements("css selector", "#rows tr:not(.space)")} == {34}
     assert page.execute_script("return window.hacked === undefined && document.querySelectorAll('img').length === 0")
     assert page.execute_script("return document.querySelectorAll('#questions script, #rollouts script').length") == 0
+    page.set_window_size(500, 900)
+    assert page.execute_script("return document.documentElement.scrollWidth <= innerWidth")
     keys(page, "HOME")
     assert texts(page, "#detail .text") == [HOSTILE[0]]
     shown = page.execute_script("return document.querySelector('#main').textContent")

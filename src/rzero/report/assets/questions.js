@@ -115,14 +115,17 @@ function rowOf(place) {
   const bar = el("i", {});
   bar.style.setProperty("--part", `${100 * share}%`);
   const made = el("tr", { id: `row-${place}`, role: "row", "aria-rowindex": place + 2, "aria-selected": String(place === browser.active) },
-    el("td", { class: "optional" }, String(row + 1)),
+    el("td", {}, String(row + 1)),
     modelText("td", "", found.text[row].slice(0, 300).replace(/\s+/g, " ")),
     modelText("td", "", found.label[row] === null ? "none" : found.label[row]),
     el("td", {}, el("span", { class: "meter" }, share.toFixed(2), bar)),
-    el("td", { class: "optional" }, stack(found.ballots[row])),
+    el("td", {}, stack(found.ballots[row])),
     el("td", {}, el("span", { class: `tag ${found.verdict[row]}` }, found.verdict[row].replace("_", " ") + (found.tied[row] ? ", tied" : ""))),
-    el("td", { class: "optional" }, `${found.cluster[row]} (×${found.cluster_size[row]})`));
-  for (const cell of made.children) cell.setAttribute("role", "gridcell");
+    el("td", {}, `${found.cluster[row]} (×${found.cluster_size[row]})`));
+  [...made.children].forEach((cell, column) => {
+    cell.setAttribute("role", "gridcell");
+    cell.classList.toggle("optional", Boolean(COLUMNS[column].optional));
+  });
   made.addEventListener("click", () => choose(place));
   return made;
 }
