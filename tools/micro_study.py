@@ -72,9 +72,12 @@ def report(root: Path, variants: Sequence[str], seeds: Sequence[int]) -> None:
         if not runs:
             continue
         print(f"\n## {variant} ({len(runs)} seeds)\n")
-        tables.accuracies(runs)
+        evaluated = tables.evaluated(runs)
+        if evaluated:
+            tables.accuracies(runs)
         tables.questions(runs)
-        tables.styles(runs)
+        if evaluated:
+            tables.styles(runs)
         tables.two_way([json.loads(path.read_text()) for run in runs if (path := run / CROSSPLAY).exists()])
         tables.costs(runs)
 

@@ -165,6 +165,11 @@ def last(runs: Sequence[Path]) -> int:
     return min(max(n for n, phase in RunDirectory(run).state.completed if phase == "evaluate") for run in runs)
 
 
+def evaluated(runs: Sequence[Path]) -> bool:
+    """Whether the runs were put to the test set; `evaluate.data=` leaves it out."""
+    return all((run / "iter_01" / "evaluate" / "samples_arithmetic_test.jsonl").exists() for run in runs)
+
+
 def evaluation(run: Path, iteration: int) -> dict[str, Any]:
     path = run / f"iter_{iteration:02d}" / "evaluate" / "evaluation.json"
     return json.loads(path.read_text())["results"]["arithmetic_test"]
