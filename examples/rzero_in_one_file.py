@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import inspect
 import json
 import math
 import random
@@ -28,7 +29,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 
 OPEN, CLOSE = "<question>", "</question>"
 
@@ -241,18 +242,17 @@ def ask(model: Any, tokenizer: Any, system: str, user: str, n: int, s: Settings,
     ends = model.generation_config.eos_token_id
     ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
     rows: list[list[int]] = [[] for _ in range(n)]
-    live, cache, inputs = set(range(n)), None, torch.tensor([prompt_ids] * n, device=model.device)
-    for _ in range(s.max_new_tokens):
-        output = model(input_ids=inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        cache, logits = output.past_key_values, output.logits[:, -1]
+    live, inputs = set(range(n)), torch.tensor([prompt_ids] * n, device=model.device)
+    name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"  # new, old
+    cache = {name: DynamicCache()}
+    while live and max(map(len, rows)) < s.max_new_tokens:
+        logits = model(input_ids=inputs, **cache, use_cache=True, logits_to_keep=1).logits[:, -1]
         probs = (logits / (s.temperature or 1.0)).softmax(-1)
         inputs = probs.multinomial(1) if s.temperature else probs.argmax(-1, keepdim=True)
         for row in sorted(live):
             rows[row].append(int(inputs[row]))
             if rows[row][-1] in ends or (stop and stop in tokenizer.decode(rows[row][-16:])):
                 live.remove(row)
-        if not live:
-            break
     texts = [tokenizer.decode(ids, skip_special_tokens=True) for ids in rows]
     return Group(prompt_ids, [Completion(tuple(ids), texts[row], row in live) for row, ids in enumerate(rows)], [])
 

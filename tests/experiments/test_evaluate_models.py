@@ -38,9 +38,9 @@ def test_a_model_twice_gives_the_same_numbers(data: Path, tmp_path: Path, capsys
     assert summary(tmp_path / "a") == summary(tmp_path / "b")
     tasks = summary(tmp_path / "a")["micro"]
     assert list(tasks) == ["addsub", "addsub_sampled", "amc23", "amc23_sampled"]
-    value, low, high = tasks["addsub"]["accuracy"]
+    value, low, high = tasks["addsub_sampled"]["mean@4"]
     assert low <= value <= high
-    assert value > 0.3  # the micro model adds two-digit numbers
+    assert value > 0.3  # the micro model adds two-digit numbers when it works step by step
     # The same questions under another name: greedy answers are the same, sampled ones have other random numbers.
     assert tasks["addsub"]["accuracy"] == tasks["amc23"]["accuracy"]
     shown = capsys.readouterr().out
