@@ -7,6 +7,8 @@ gradients, AdamW's two moments, activations.
 
 from __future__ import annotations
 
+from typing import Any
+
 from harness.options import Options, parse
 from harness.peers import started
 from harness.problems import synthetic_groups
@@ -24,31 +26,39 @@ def main() -> None:
 
 
 def measure(options: Options) -> Report:
-    """One step; --quick takes one micro-batch instead of two."""
-    with started(("ours",), options) as (workers, notes):
-        worker = workers["ours"]
-        loaded = worker.call(
-            "load", model=str(options.model), threads=options.threads, tokens_per_microbatch=TOKENS_PER_MICROBATCH
-        )
-        learner = worker.call("start_learner", learning_rate=1e-6, max_new_tokens=COMPLETION_TOKENS)
-        groups = synthetic_groups(
-            GROUPS // 2 if options.quick else GROUPS,
-            group_size=GROUP_SIZE,
-            prompt_tokens=PROMPT_TOKENS,
-            completion_tokens=COMPLETION_TOKENS,
-            vocab_size=Shape(**loaded.result).vocab,
-        )
-        step = worker.call("update", groups=groups)
+    """One step, with layers checkpointed and as the learner chooses; --quick takes one micro-batch instead of two."""
+    groups: list[Any] = []
+    rows: list[list[str]] = []
+    peaks: dict[str, int] = {}
+    notes: list[str] = []
+    for checkpointing in ("on", "auto"):
+        with started(("ours",), options) as (workers, said):
+            worker = workers["ours"]
+            loaded = worker.call(
+                "load",
+                model=str(options.model),
+                threads=options.threads,
+                tokens_per_microbatch=TOKENS_PER_MICROBATCH,
+                checkpointing=checkpointing,
+            )
+            learner = worker.call("start_learner", learning_rate=1e-6, max_new_tokens=COMPLETION_TOKENS)
+            groups = synthetic_groups(
+                GROUPS // 2 if options.quick else GROUPS,
+                group_size=GROUP_SIZE,
+                prompt_tokens=PROMPT_TOKENS,
+                completion_tokens=COMPLETION_TOKENS,
+                vocab_size=Shape(**loaded.result).vocab,
+            )
+            step = worker.call("update", groups=groups)
+        rows.append([checkpointing, *(gib(answer.peak_bytes) for answer in (loaded, learner, step))])
+        peaks[checkpointing] = step.peak_bytes
+        notes = said
     return Report(
         name="memory",
-        columns=["after", "peak so far"],
-        rows=[
-            ["the model is open", gib(loaded.peak_bytes)],
-            ["the learner has its masters", gib(learner.peak_bytes)],
-            ["a training step", gib(step.peak_bytes)],
-        ],
-        ratios={"peak GiB": step.peak_bytes / 2**30},
-        data={"load": loaded.peak_bytes, "learner": learner.peak_bytes, "step": step.peak_bytes},
+        columns=["grpo.checkpointing", "the model is open", "the learner has its masters", "a training step"],
+        rows=rows,
+        ratios={f"peak GiB, checkpointing {name}": peak / 2**30 for name, peak in peaks.items()},
+        data=peaks,
         notes=[
             f"{num_tokens(groups):,} tokens in micro-batches of {TOKENS_PER_MICROBATCH:,}, "
             f"completions of {COMPLETION_TOKENS}",

@@ -24,12 +24,18 @@ _loaded: dict[str, Any] = {}
 
 
 def load(
-    model: str, threads: int, dtype: str = "auto", max_rows: int = 256, tokens_per_microbatch: int = 4096
+    model: str,
+    threads: int,
+    dtype: str = "auto",
+    max_rows: int = 256,
+    tokens_per_microbatch: int = 4096,
+    checkpointing: str = "auto",
 ) -> dict[str, int]:
     """Open the checkpoint, with a learner and a sampler over the same weights; returns the model's shape."""
     prepare(threads)
     opened = open_model(Path(model), dtype=dtype)  # pyright: ignore[reportArgumentType]
-    _loaded.update(model=opened, max_rows=max_rows, tokens_per_microbatch=tokens_per_microbatch)
+    learning = {"tokens_per_microbatch": tokens_per_microbatch, "checkpointing": checkpointing}
+    _loaded.update(model=opened, max_rows=max_rows, learning=learning)
     _loaded["sampler"] = EmbeddedSampler(opened, max_rows=max_rows)
     _loaded["endless"] = EmbeddedSampler(replace(opened, stop_ids=frozenset()), max_rows=max_rows)
     return asdict(Shape.of(opened.module.config.to_dict()))
@@ -40,7 +46,7 @@ def start_learner(learning_rate: float, max_new_tokens: int) -> int:
     learner = GrpoLearner(
         _loaded["model"],
         reference=None,
-        options=config.GrpoConfig(kl_weight=0.0, tokens_per_microbatch=_loaded["tokens_per_microbatch"]),
+        options=config.GrpoConfig(kl_weight=0.0, **_loaded["learning"]),
         learning_rate=learning_rate,
         updates_per_step=1,
         temperature=1.0,
