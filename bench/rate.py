@@ -62,7 +62,7 @@ def measure(options: Options) -> Report:
         data=data,
         notes=[
             "sampling counts generated tokens; update counts tokens of rollouts with their prompts",
-            "language model: bf16 and its bf16 rate; micro model: fp32 and its fp32 rate, as its preset has it",
+            "language model: bf16 and its bf16 rate; micro model: fp32 and its fp32 rate",
         ],
     )
 
