@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_run import SMALL
@@ -11,6 +12,7 @@ from small_run import SMALL
 import rzero
 from rzero import cli
 from rzero.config import load
+from rzero.engines.embedded import EmbeddedSampler
 
 pytest.importorskip("lm_eval")
 
@@ -54,6 +56,29 @@ def test_a_run_has_a_column_for_each_solver(data: Path, tmp_path: Path) -> None:
     assert cli.main([*words, "--out", str(tmp_path / "out")]) == 0
     assert list(summary(tmp_path / "out")) == ["base", "iteration 1"]
     assert len(list((tmp_path / "out").glob("*/results_*.json"))) == 2
+
+
+def test_an_interrupted_evaluation_goes_on(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["eval", "--model", "micro", "--tasks", "addsub", "--data", str(data), *SHORT]
+    words += ["--evaluate.num_samples", "4", "--engine.max_rows", "8"]
+    assert cli.main([*words, "--out", str(tmp_path / "whole")]) == 0
+    calls: list[int] = []
+    generate = EmbeddedSampler.generate
+
+    def interrupted(self: EmbeddedSampler, prompts: Any, params: Any, **hooks: Any) -> Any:
+        calls.append(len(prompts) * params.n)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return generate(self, prompts, params, **hooks)
+
+    monkeypatch.setattr(EmbeddedSampler, "generate", interrupted)
+    assert cli.main([*words, "--out", str(tmp_path / "again")]) == 130
+    assert cli.main([*words, "--out", str(tmp_path / "again")]) == 0
+    # 12 greedy answers in one part, then 48 samples in parts of 16; the third part was lost and is the only one redone.
+    assert calls == [12, 16, 16, 16, 16]
+    assert summary(tmp_path / "again") == summary(tmp_path / "whole")
+    assert cli.main([*words, "--out", str(tmp_path / "again"), "--evaluate.max_new_tokens", "40"]) == 0
+    assert len(calls) == 9, "other options, other completions"
 
 
 @pytest.mark.parametrize(

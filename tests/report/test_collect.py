@@ -59,10 +59,30 @@ def test_figures_are_those_of_the_files(real: Path, found: Run) -> None:
             curriculum["votes"]["valid"] / sum(curriculum["votes"].values())
         )
         assert values["labels.kept.label_accuracy"] == pytest.approx(summary["labels"]["kept"]["label_accuracy"])
+        difficulty = entry.figures["labels.all.mean_difficulty"]
+        assert [difficulty.low, difficulty.high] == summary["labels"]["all"]["difficulty_interval"]
         assert values["labels.all.label_accuracy"] == pytest.approx(summary["labels"]["all"]["label_accuracy"])
         assert entry.agree_all == curriculum["agree_all"]
         for figure in entry.figures.values():
             assert figure.low is None or figure.high is None or figure.low <= figure.value <= figure.high
+
+
+def test_benchmarks_stand_beside_the_iterations(real: Path, tmp_path: Path) -> None:
+    root = tmp_path / "run"
+    shutil.copytree(real, root)
+    data = tmp_path / "data"
+    data.mkdir()
+    rows = [{"id": str(n), "question": f"{n} + {n}", "answer": str(2 * n)} for n in range(10, 18)]
+    (data / "amc23.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    short = ["--evaluate.num_samples", "2", "--evaluate.max_new_tokens", "24"]
+    assert main(["eval", "--run", str(root), "--tasks", "amc23", "--data", str(data), *short]) == 0
+    summary = read_json(root / "eval" / "summary.json")["models"]
+    entries = collect(root, name="real").iterations
+    for entry, name in zip(entries, ("base", "iteration 1", "iteration 2"), strict=True):
+        assert set(entry.benchmarks) == {"amc23: accuracy", "amc23: mean@2"}
+        figure = entry.benchmarks["amc23: mean@2"]
+        assert [figure.value, figure.low, figure.high] == summary[name]["tasks"]["amc23_sampled"]["mean@2"]
+    assert collect(real, name="real").iterations[0].benchmarks == {}
 
 
 def test_questions_and_verdicts_are_those_of_the_votes(real: Path, found: Run) -> None:

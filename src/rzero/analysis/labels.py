@@ -5,13 +5,15 @@ The paper measures label accuracy with a language model as judge; an oracle of t
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 from rzero.domains.base import Oracle
+from rzero.evaluate.metrics import Z95
 from rzero.grading.grader import Grader
 from rzero.types import Outcome
 
@@ -22,13 +24,14 @@ class LabelFigures:
 
     ``valid_frac``: of the questions that have a true answer. ``label_accuracy``: of the pseudo-labels that equal it,
     among questions with a label; a label of a question without a true answer is wrong. ``mean_difficulty`` is in the
-    domain's own unit.
+    domain's own unit, with its 95 % interval over the questions (none of fewer than two).
     """
 
     num_questions: int
     valid_frac: float | None
     label_accuracy: float | None
     mean_difficulty: float | None
+    difficulty_interval: tuple[float, float] | None
     problems: dict[str, int]
 
 
@@ -51,6 +54,7 @@ def measure(votes: Sequence[Mapping[str, Any]], *, oracle: Oracle, grader: Grade
         valid_frac=_share(sum(truth.answer is not None for truth in truths), len(truths)),
         label_accuracy=_share(sum(outcome is Outcome.RIGHT for outcome in outcomes), len(labelled)),
         mean_difficulty=fmean(known) if known else None,
+        difficulty_interval=_interval(known),
         problems=dict(sorted(Counter(truth.problem for truth in truths if truth.problem).items())),
     )
 
@@ -58,6 +62,13 @@ def measure(votes: Sequence[Mapping[str, Any]], *, oracle: Oracle, grader: Grade
 def kept(votes: Sequence[Mapping[str, Any]], ids: Collection[str]) -> list[Mapping[str, Any]]:
     """The rows whose question is in the curriculum."""
     return [row for row in votes if row["id"] in ids]
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float] | None:
+    if len(values) < 2:
+        return None
+    half = Z95 * stdev(values) / math.sqrt(len(values))
+    return fmean(values) - half, fmean(values) + half
 
 
 def _share(part: int, whole: int) -> float | None:

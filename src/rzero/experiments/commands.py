@@ -43,7 +43,7 @@ def _eval_parser() -> argparse.ArgumentParser:
     parser.add_argument("--tasks", required=True, metavar="T,...", help="benchmarks, e.g. gsm8k,math500")
     parser.add_argument("--data", metavar="DIR", help="directory of <task>.jsonl; without it they come from the hub")
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="only the first N rows of each task")
-    parser.add_argument("--out", default="runs/eval", metavar="DIR", help="where results go (default: %(default)s)")
+    parser.add_argument("--out", metavar="DIR", help="where results go (default: DIR/eval of the run, else runs/eval)")
     return parser
 
 
@@ -51,14 +51,17 @@ def _eval(known: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     from rich.console import Console
 
     from rzero.experiments.evaluate_models import Protocol, evaluate_models, models_of_run
+    from rzero.runs.store import RunDirectory
 
     if (known.model is None) == (known.run is None):
         raise ConfigError("give either --model M or --run DIR, so that it is clear what to evaluate")
     if known.limit < 0:
         raise ConfigError(f"--limit {known.limit} is below 0; give how many rows of each task to take")
+    out = Path(known.out or "runs/eval")
     if known.run is not None:
         config, models = models_of_run(Path(known.run))
         config = options.change(config, overrides)
+        out = Path(known.out) if known.out else RunDirectory(Path(known.run)).benchmarks
     else:
         config = options.change(options.Config(), {"model.path": known.model, **overrides})
         models = {Path(known.model).name: None}
@@ -68,7 +71,7 @@ def _eval(known: argparse.Namespace, overrides: Mapping[str, str]) -> int:
         data=None if known.data is None else Path(known.data),
         limit=known.limit,
     )
-    Console().print(evaluate_models(models, protocol, Path(known.out)))
+    Console().print(evaluate_models(models, protocol, out))
     return 0
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from rzero import domains
 from rzero.config import Config
-from rzero.engines.base import Sampler, SamplingParams
+from rzero.engines.base import SamplingParams
 from rzero.errors import ConfigError
 from rzero.evaluate import benchmarks
 from rzero.evaluate.averages import Figure, averages
@@ -23,6 +23,7 @@ from rzero.evolve.context import Parts
 from rzero.evolve.engine import open_engine
 from rzero.evolve.lineage import Lineage
 from rzero.evolve.plan import find_model
+from rzero.experiments.saved_completions import SavedCompletions
 from rzero.grading.grader import Grader
 from rzero.runs.atomic import write_json
 from rzero.runs.console import Console
@@ -86,7 +87,8 @@ def models_of_run(root: Path) -> tuple[Config, dict[str, Path]]:
 def evaluate_models(models: Mapping[str, Path | None], protocol: Protocol, out: Path) -> Table:
     """Evaluate each model (None: the one that ``model.path`` names), write all files below ``out``, return the table.
 
-    ``out/summary.json`` holds every figure with its interval; lm-eval's files are below ``out/<model>``.
+    ``out/summary.json`` holds every figure with its interval; lm-eval's files are below ``out/<model>``. Completions
+    that an interrupted evaluation left in ``out`` are not sampled again.
     """
     require_lm_eval()
     config, parts = protocol.config, protocol.parts()
@@ -108,7 +110,7 @@ def evaluate_models(models: Mapping[str, Path | None], protocol: Protocol, out: 
                 parts,
                 domain=domain,
                 grader=grader,
-                sample=_sampling(shared, engine.sampler(path), name),
+                sample=_sampling(shared, SavedCompletions(shared, path, out / "completions"), name),
                 limit=protocol.limit,
                 out=out,
                 model=name,
@@ -120,11 +122,11 @@ def evaluate_models(models: Mapping[str, Path | None], protocol: Protocol, out: 
     return _table(parts, summary)
 
 
-def _sampling(shared: Parts, sampler: Sampler, name: str) -> Any:
+def _sampling(shared: Parts, saved: SavedCompletions, name: str) -> Any:
     def sample(prompts: Sequence[Prompt], params: SamplingParams) -> list[list[Completion]]:
         kind = f"{params.n} samples each" if params.temperature else "greedy"
         with shared.console.progress(f"{name}: {len(prompts)} questions, {kind}", len(prompts) * params.n) as advance:
-            return shared.sample(sampler, prompts, params, on_progress=advance)[1]
+            return saved.sample(prompts, params, on_progress=advance)
 
     return sample
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rzero import config as options
 from rzero.config import Config
 from rzero.report import questions, rollouts
+from rzero.report.benchmarks import headlines
 from rzero.report.data import Extremes, Figure, Iteration, OptionValue, Questions, Run, StepMetrics
 from rzero.report.figures import mean, present, share
 from rzero.report.health import health
@@ -25,6 +27,7 @@ def collect(root: Path, *, name: str) -> Run:
     config = RunDirectory.recorded_config(root)
     run = RunDirectory(root)
     manifest = read_json(root / "run.json")
+    benchmarks = headlines(run.benchmarks)
     begun = range(max((iteration for iteration, _ in run.state.completed), default=-1) + 1)
     return Run(
         name=name,
@@ -34,7 +37,7 @@ def collect(root: Path, *, name: str) -> Run:
         band=(config.curriculum.band_low, config.curriculum.band_high),
         versions=_versions(root),
         options=_options(config),
-        iterations=[_iteration(run, config, number) for number in begun],
+        iterations=[replace(_iteration(run, config, n), benchmarks=benchmarks.get(n, {})) for n in begun],
         steps=[entry for number in begun for phase in TRAINING for entry in _steps(run.phase(number, phase))],
     )
 
@@ -180,7 +183,10 @@ def _labels(run: RunDirectory, number: int, found: Questions) -> dict[str, Figur
         figures[f"labels.{group}.valid_frac"] = _share_of(values.get("valid_frac"), values["num_questions"])
         figures[f"labels.{group}.label_accuracy"] = _share_of(values.get("label_accuracy"), labelled[group])
         difficulty = values.get("mean_difficulty")
-        figures[f"labels.{group}.mean_difficulty"] = None if difficulty is None else Figure(value=difficulty)
+        low, high = values.get("difficulty_interval") or (None, None)
+        figures[f"labels.{group}.mean_difficulty"] = (
+            None if difficulty is None else Figure(value=difficulty, low=low, high=high)
+        )
     return present(list(figures.items()))
 
 

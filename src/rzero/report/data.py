@@ -73,13 +73,15 @@ class Extremes:
 class Iteration:
     """One iteration; 0 is the base model, of which only ``accuracy`` and the evaluation's ``figures`` exist.
 
-    ``accuracy`` is by test file and kind (``greedy``, ``mean@k``, ...). ``figures`` are by dotted name
+    ``accuracy`` is by test file and kind (``greedy``, ``mean@k``, ...). ``benchmarks`` are the headlines of
+    ``rzero eval --run``, and their averages, by "benchmark: kind". ``figures`` are by dotted name
     (``docs/report.md`` lists them). ``agree_all`` and ``agree_kept`` are histograms over the votes in the majority.
     """
 
     iteration: int
     finished: bool
     accuracy: dict[str, dict[str, Figure]] = field(default_factory=dict)
+    benchmarks: dict[str, Figure] = field(default_factory=dict)
     figures: dict[str, Figure] = field(default_factory=dict)
     agree_all: list[int] = field(default_factory=list)
     agree_kept: list[int] = field(default_factory=list)

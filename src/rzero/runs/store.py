@@ -184,6 +184,11 @@ class RunDirectory:
         """What the domain's oracle says of an iteration's questions and pseudo-labels."""
         return self.root / f"iter_{iteration:02d}" / "labels.json"
 
+    @property
+    def benchmarks(self) -> Path:
+        """Where ``rzero eval --run`` puts its results."""
+        return self.root / "eval"
+
     def _move_aside(self) -> None:
         """Everything that ``state.json`` does not vouch for goes to ``aside/``; half-written files are removed."""
         for left_over in sorted(self.root.rglob(f"{TEMPORARY_PREFIX}*")):

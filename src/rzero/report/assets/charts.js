@@ -198,12 +198,15 @@ function showCharts() {
     return curveChart(`Accuracy: ${test}`, "The Solver against gold answers, by iteration.",
       kinds.map((kind) => [kind, kind, (entry) => (entry.accuracy[test] || {})[kind]]));
   });
+  const names = [...new Set(DATA.runs.flatMap((one) => one.iterations.flatMap((entry) => Object.keys(entry.benchmarks))))];
+  const benchmarks = curveChart("Benchmarks", "Headlines of rzero eval, by iteration.",
+    names.map((name) => ["accuracy", name, (entry) => entry.benchmarks[name]]));
   const curves = CURVES.map((one) => {
     const extra = one.ending ? tests.map((test) => [`evaluation.${test}${one.ending}`, `evaluation: ${test}`]) : [];
     return curveChart(one.title, one.text, [...one.series, ...extra], one.fromZero);
   });
   fill("key", runKey());
-  fill("charts", ...accuracy, histogram(), ...curves);
+  fill("charts", ...accuracy, benchmarks, histogram(), ...curves);
 }
 
 function showSteps() {

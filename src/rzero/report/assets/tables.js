@@ -37,6 +37,7 @@ function showHeadline() {
       for (const kind of Object.keys(found)) kinds.set(`${test}: ${kind}`, [test, kind]);
     }
   }
+  const benchmarks = [...new Set(all.flatMap((entry) => Object.keys(entry.benchmarks)))];
   const figures = HEADLINE.filter(([name]) => all.some((entry) => entry.figures[name]));
   const body = el("tbody", {});
   for (const one of DATA.runs) {
@@ -47,11 +48,12 @@ function showHeadline() {
         "tr", { class: place === 0 && DATA.runs.length > 1 ? "first" : null },
         el("th", { scope: "row" }, label + (entry.finished ? "" : " (running)")),
         ...[...kinds.values()].map(([test, kind]) => figureCell((entry.accuracy[test] || {})[kind], percent)),
+        ...benchmarks.map((name) => figureCell(entry.benchmarks[name], percent)),
         ...figures.map(([key]) => figureCell(entry.figures[key], percent)),
       ));
     });
   }
-  fill("headline", el("table", {}, headRow("", ...kinds.keys(), ...figures.map(([, name]) => name)), body));
+  fill("headline", el("table", {}, headRow("", ...kinds.keys(), ...benchmarks, ...figures.map(([, name]) => name)), body));
 }
 
 function showAblation() {
