@@ -27,7 +27,19 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 PURE = {"types", "errors", "seeds", "plugins", "config", "grading", "rewards", "curriculum", "evaluate", "domains"}
 HEAVY = {"torch", "transformers", "safetensors", "vllm", "ray", "peft"}
 ALLOWED_ACROSS = {("engines", "models"), ("grpo", "models"), ("rewards", "curriculum")}
-WRAPPED_ONCE = {"vllm", "ray", "wandb", "trackio", "tensorboard", "plotly", "peft", "gguf", "lm_eval", "datasets"}
+WRAPPED_ONCE = {
+    "vllm",
+    "ray",
+    "wandb",
+    "trackio",
+    "tensorboard",
+    "plotly",
+    "peft",
+    "gguf",
+    "lm_eval",
+    "datasets",
+    "reasoning_gym",
+}
 
 
 def modules() -> list[Path]:

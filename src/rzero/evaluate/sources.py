@@ -1,4 +1,4 @@
-"""Where a benchmark's rows come from: a local directory, or the Hugging Face hub where there is a network."""
+"""Where a benchmark's rows come from: a local directory, the Hugging Face hub where there is a network, a generator."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from rzero.errors import DataError, MissingExtraError
 from rzero.evaluate.benchmarks import Benchmark
+from rzero.evaluate.generated import reasoning_gym_rows
 from rzero.evaluate.rows import BenchmarkRow, Loaded, read_rows
 from rzero.evaluate.tasks import json_rows
 
@@ -15,10 +16,12 @@ INSTALL = 'pip install "rzero[eval]"'
 
 
 def load_benchmark(benchmark: Benchmark, data: Path | None) -> Loaded:
-    """The rows of ``<data>/<file>.jsonl``, or of the hub if ``data`` is None.
+    """The rows of ``<data>/<file>.jsonl``, or of the hub if ``data`` is None (``reasoning_gym``: made on the spot).
 
     Raises DataError if the file is missing or holds nothing of use, or if the hub cannot be reached.
     """
+    if data is None and benchmark.name == "reasoning_gym":
+        return read_rows(benchmark, reasoning_gym_rows(), source="reasoning-gym")
     if data is None:
         return read_rows(benchmark, _from_hub(benchmark), source=str(benchmark.hub and benchmark.hub[0]))
     path = data / f"{benchmark.stem}.jsonl"
