@@ -22,7 +22,7 @@ def headlines(directory: Path) -> dict[int, dict[str, Figure]]:
     for name, model in read_json(path)["models"].items():
         number = 0 if name == "base" else int(name.removeprefix("iteration "))
         found[number] = _tasks(model["tasks"]) | {
-            f"{average}: average": _figure(values) for average, values in model["averages"].items()
+            f"{average} average: accuracy": _figure(values) for average, values in model["averages"].items()
         }
     return found
 

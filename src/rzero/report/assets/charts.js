@@ -199,14 +199,15 @@ function showCharts() {
       kinds.map((kind) => [kind, kind, (entry) => (entry.accuracy[test] || {})[kind]]));
   });
   const names = [...new Set(DATA.runs.flatMap((one) => one.iterations.flatMap((entry) => Object.keys(entry.benchmarks))))];
-  const benchmarks = curveChart("Benchmarks", "Headlines of rzero eval, by iteration.",
-    names.map((name) => ["accuracy", name, (entry) => entry.benchmarks[name]]));
+  const benchmarks = [...new Set(names.map((name) => name.split(": ")[0]))].map((test) =>
+    curveChart(`Benchmark: ${test}`, "Headlines of rzero eval, by iteration.", names.filter((name) => name.split(": ")[0] === test)
+      .map((name) => ["accuracy", name.split(": ")[1], (entry) => entry.benchmarks[name]])));
   const curves = CURVES.map((one) => {
     const extra = one.ending ? tests.map((test) => [`evaluation.${test}${one.ending}`, `evaluation: ${test}`]) : [];
     return curveChart(one.title, one.text, [...one.series, ...extra], one.fromZero);
   });
   fill("key", runKey());
-  fill("charts", ...accuracy, benchmarks, histogram(), ...curves);
+  fill("charts", ...accuracy, ...benchmarks, histogram(), ...curves);
 }
 
 function showSteps() {
