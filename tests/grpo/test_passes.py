@@ -5,16 +5,15 @@ import warnings
 
 import pytest
 import torch
+from forms import PACKED, PADDED, Form, microbatches
 from tiny_policy import random_groups, tiny_policy
 
 from models.architectures import NOT_TAKING, TAKING, random_model
-from rzero.grpo.batch import packed_microbatches, padded_microbatches, weighted_rows
+from rzero.grpo.batch import weighted_rows
 from rzero.grpo.masters import MasterWeights
 from rzero.grpo.passes import Passes
 from rzero.models.head import OutputHead
 from rzero.models.language_model import LanguageModel
-
-CPU = torch.device("cpu")
 
 
 def _model(name: str, dtype: torch.dtype = torch.float64) -> LanguageModel:
@@ -23,7 +22,7 @@ def _model(name: str, dtype: torch.dtype = torch.float64) -> LanguageModel:
 
 
 def _gradient(
-    model: LanguageModel, split, limit: int, *, checkpointing: bool = False
+    model: LanguageModel, form: Form, limit: int, *, checkpointing: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The sum of log-probabilities, and the gradient of a loss of them, all parameters as one vector."""
     groups = random_groups(4, longest=20)
@@ -33,7 +32,7 @@ def _gradient(
     masters = MasterWeights(model.trained)
     total = torch.zeros((), dtype=torch.float64)
     with masters.gradients():
-        for batch in split(rows, tokens_per_microbatch=limit, dtype=torch.float64, device=CPU):
+        for batch in microbatches(form, rows, limit, torch.float64):
 
             def loss(logprobs, rows, batch=batch):
                 return (batch.weights[rows] * batch.advantages[rows] * (logprobs.exp() + logprobs)).sum()
@@ -49,20 +48,20 @@ def _gradient(
 def test_a_prompt_held_once_has_the_gradient_of_its_copies(name: str) -> None:
     """Against the padded path, where the model's own attention runs; transformers' norms round to fp32 in all."""
     model = _model(name)
-    total, expected = _gradient(model, padded_microbatches, 1)
-    packed = [(packed_microbatches, limit) for limit in (1, 60, 9999)]
-    for split, limit in [(padded_microbatches, 100), *packed]:
-        other_total, found = _gradient(model, split, limit)
+    total, expected = _gradient(model, PADDED, 1)
+    packed = [(PACKED, limit) for limit in (1, 60, 9999)]
+    for form, limit in [(PADDED, 100), *packed]:
+        other_total, found = _gradient(model, form, limit)
         assert other_total.item() == pytest.approx(total.item(), rel=1e-6)
         assert (found - expected).norm() < 1e-6 * expected.norm()
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen3", "gemma3_text"])
-@pytest.mark.parametrize("split", [packed_microbatches, padded_microbatches])
-def test_checkpointing_has_the_same_gradient(name: str, split) -> None:
+@pytest.mark.parametrize("form", [PACKED, PADDED])
+def test_checkpointing_has_the_same_gradient(name: str, form: Form) -> None:
     model = _model(name)
-    total, expected = _gradient(model, split, 60)
-    checkpointed_total, found = _gradient(model, split, 60, checkpointing=True)
+    total, expected = _gradient(model, form, 60)
+    checkpointed_total, found = _gradient(model, form, 60, checkpointing=True)
     assert checkpointed_total == total
     assert torch.equal(found, expected)
     assert not any("forward" in vars(layer) for layer in model.module.modules())
@@ -75,8 +74,8 @@ def test_lower_precisions(dtype: torch.dtype, tolerance: float) -> None:
     with torch.no_grad():
         for parameter, source in zip(exact.module.parameters(), low.module.parameters(), strict=True):
             parameter.copy_(source)
-    _, expected = _gradient(exact, packed_microbatches, 60)
-    _, found = _gradient(low, packed_microbatches, 60)
+    _, expected = _gradient(exact, PACKED, 60)
+    _, found = _gradient(low, PACKED, 60)
     assert (found - expected).norm() < tolerance * expected.norm()
 
 
@@ -85,7 +84,7 @@ def test_an_architecture_that_cannot_be_packed_is_padded_with_one_warning() -> N
     rows = weighted_rows([(g, [1.0] * 4) for g in random_groups(2)], normalization="token", max_new_tokens=20)
     with pytest.warns(UserWarning, match="BloomForCausalLM does not let rzero do its attention") as caught:
         passes = Passes(model, temperature=1.0, checkpointing=False)
-        batches = passes.microbatches(rows, tokens_per_microbatch=100)
+        batches = [passes.microbatch(part) for part in passes.parts(rows, 100)]
         logprobs = torch.cat([passes.logprobs(batch) for batch in batches])
     assert len(caught) == 1
     assert all(batch.layout is None for batch in batches)
@@ -98,4 +97,4 @@ def test_an_architecture_that_can_is_packed_without_a_word() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         passes = Passes(_model("qwen2"), temperature=1.0, checkpointing=False)
-        assert all(b.layout is not None for b in passes.microbatches(rows, tokens_per_microbatch=100))
+        assert all(passes.microbatch(part).layout is not None for part in passes.parts(rows, 100))

@@ -9,7 +9,8 @@ Which positions count is told by lengths alone, never by token values.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -95,52 +96,59 @@ def weighted_rows(
     ]
 
 
-def packed_microbatches(
-    rows: Sequence[Row], *, tokens_per_microbatch: int, dtype: torch.dtype, device: torch.device
-) -> list[MicroBatch]:
-    """All rows that have a completion token, group after group, in passes of at most ``tokens_per_microbatch`` tokens.
+def packed_parts(rows: Sequence[Row], tokens_per_microbatch: int) -> list[list[Row]]:
+    """All rows that have a completion token, group after group, for packed passes of at most so many tokens.
 
     A group's prompt counts once in each pass that has rows of it. A single row that is longer than the limit gets a
-    pass of its own. Within a group the longest rows come first. ``dtype`` is that of the floating-point members.
+    pass of its own. Within a group the longest rows come first.
     """
     waiting = sorted((row for row in rows if row.completion_ids), key=lambda row: (row.group, -row.num_own))
-    return [_pack(part, dtype=dtype, device=device) for part in _parts(waiting, tokens_per_microbatch)]
+    parts: list[list[Row]] = []
+    num_tokens = 0
+    for row in waiting:
+        shared = bool(parts) and parts[-1][-1].group == row.group
+        more = row.num_own if shared else row.num_inputs
+        if not parts or num_tokens + more > tokens_per_microbatch:
+            parts.append([])
+            num_tokens, more = 0, row.num_inputs
+        parts[-1].append(row)
+        num_tokens += more
+    return parts
 
 
-def padded_microbatches(
-    rows: Sequence[Row], *, tokens_per_microbatch: int, dtype: torch.dtype, device: torch.device
-) -> list[MicroBatch]:
-    """All rows that have a completion token, longest first, each pass with rows x width <= tokens_per_microbatch.
+def padded_parts(rows: Sequence[Row], tokens_per_microbatch: int) -> list[list[Row]]:
+    """All rows that have a completion token, longest first, for passes with rows x width <= tokens_per_microbatch.
 
-    A single row that is longer than the limit gets a pass of its own. Rows of equal length keep their order. ``dtype``
-    is that of the floating-point members.
+    A single row that is longer than the limit gets a pass of its own. Rows of equal length keep their order.
     """
     # Longest first, so that rows of a pass differ little in length.
     waiting = sorted((row for row in rows if row.completion_ids), key=lambda row: -row.num_inputs)
-    batches = []
+    parts = []
     while waiting:
         count = max(1, tokens_per_microbatch // waiting[0].num_inputs)
-        batches.append(_pad(waiting[:count], dtype=dtype, device=device))
+        parts.append(waiting[:count])
         waiting = waiting[count:]
-    return batches
+    return parts
 
 
-def _parts(rows: Sequence[Row], limit: int) -> Iterator[list[Row]]:
-    part: list[Row] = []
-    num_tokens = 0
-    for row in rows:
-        shared = bool(part) and part[-1].group == row.group
-        more = row.num_own if shared else row.num_inputs
-        if part and num_tokens + more > limit:
-            yield part
-            part, num_tokens, more = [], 0, row.num_inputs
-        part.append(row)
-        num_tokens += more
-    if part:
-        yield part
+def even_parts(divide: Callable[[int], list[list[Row]]], *, tokens_per_microbatch: int, count: int) -> list[list[Row]]:
+    """Parts of nearly equal size whose number is a multiple of ``count``, the least that the limit allows.
+
+    ``divide(limit)`` are the rows in parts of at most ``limit`` tokens. Where they cannot be cut into so many, the last
+    parts are empty.
+    """
+    num_parts = -(-len(divide(tokens_per_microbatch)) // count) * count
+    # The lowest limit that needs no more parts: none is then much smaller than the others.
+    limit = bisect_left(range(tokens_per_microbatch), True, lo=1, key=lambda limit: len(divide(limit)) <= num_parts)
+    parts = divide(limit)
+    return parts + [[] for _ in range(num_parts - len(parts))]
 
 
-def _pack(rows: Sequence[Row], *, dtype: torch.dtype, device: torch.device) -> MicroBatch:
+def packed_microbatch(rows: Sequence[Row], *, dtype: torch.dtype, device: torch.device) -> MicroBatch:
+    """One pass over one row of tokens; ``dtype`` is that of the floating-point members.
+
+    ``rows`` of a group must be neighbours.
+    """
     tokens: list[int] = []
     positions: list[int] = []
     predictors: list[int] = []
@@ -165,7 +173,8 @@ def _pack(rows: Sequence[Row], *, dtype: torch.dtype, device: torch.device) -> M
     )
 
 
-def _pad(rows: Sequence[Row], *, dtype: torch.dtype, device: torch.device) -> MicroBatch:
+def padded_microbatch(rows: Sequence[Row], *, dtype: torch.dtype, device: torch.device) -> MicroBatch:
+    """One pass with a row of tokens for each of ``rows``; ``dtype`` is that of the floating-point members."""
     width = max(row.num_inputs for row in rows)
     input_ids = torch.zeros(len(rows), width, dtype=torch.long)
     for i, row in enumerate(rows):
@@ -179,6 +188,21 @@ def _pad(rows: Sequence[Row], *, dtype: torch.dtype, device: torch.device) -> Mi
         layout=None,
         predictors=torch.cat(predictors).to(device),
         **_per_token(rows, dtype=dtype, device=device),
+    )
+
+
+def empty_microbatch(*, packed: bool, dtype: torch.dtype, device: torch.device) -> MicroBatch:
+    """A pass that reads one token and predicts none: its gradient is zero."""
+    alone = Family(start=0, prompt=1, own=())
+    return MicroBatch(
+        input_ids=torch.zeros(1, 1, dtype=torch.long, device=device),
+        position_ids=torch.zeros(1, 1, dtype=torch.long, device=device),
+        layout=Layout([alone], num_tokens=1, device=device) if packed else None,
+        predictors=torch.empty(0, dtype=torch.long, device=device),
+        targets=torch.empty(0, dtype=torch.long, device=device),
+        sampler_logprobs=torch.empty(0, dtype=dtype, device=device),
+        advantages=torch.empty(0, dtype=dtype, device=device),
+        weights=torch.empty(0, dtype=dtype, device=device),
     )
 
 

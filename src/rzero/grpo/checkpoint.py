@@ -23,8 +23,9 @@ The directory is not written atomically: whoever owns it moves it into place whe
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +34,16 @@ from torch import Tensor
 
 from rzero.errors import ModelError
 from rzero.grpo.masters import MasterWeights
+from rzero.grpo.tensor_file import Spec, file_order, read_rows, write_tensors
 from rzero.models.checkpoint import check_directory, check_safetensors
 from rzero.models.language_model import LanguageModel
 from rzero.models.loading import load_module
 from rzero.models.lora import read_adapter
-from rzero.models.save import save_model
 
 SCHEMA_VERSION = 1
 _STATE = ("exp_avg", "exp_avg_sq", "step")
 _MASTERS = Path("masters") / "fp32.safetensors"
+_OPTIMIZER = Path("learner.safetensors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,47 +57,49 @@ class Progress:
 def save(
     directory: Path,
     *,
-    model: LanguageModel,
     masters: MasterWeights,
     optimizer: torch.optim.Optimizer,
+    dtype: torch.dtype,
     progress: Progress,
     options: Mapping[str, Any],
 ) -> None:
-    """Write the policy, its optimiser's state and its progress into the existing ``directory``."""
-    from safetensors.torch import save_file
-
-    save_model(model, directory)
-    if masters.stored_apart:
-        (directory / _MASTERS).parent.mkdir(exist_ok=True)
-        save_file({name: master.detach() for name, master in masters.stored_apart.items()}, directory / _MASTERS)
-    tensors = {
-        f"{key}/{name}": value.contiguous()
-        for name, master in masters.by_name.items()
-        for key, value in optimizer.state[master].items()
-    }
-    save_file(tensors, directory / "learner.safetensors")
+    """Write what stands beside the policy into the existing ``directory``; ``dtype`` is the policy's."""
+    for name, values in _contents(masters, optimizer).items():
+        file = directory / name
+        specs = {
+            key: Spec(value.dtype, tuple(masters.shape(parameter)) if value.dim() else ())
+            for key, (parameter, value) in values.items()
+        }
+        tensors = (masters.whole(*values[key]) for key in file_order(specs))
+        masters.hand_over(tensors, partial(_write_tensors, file, specs))
     record = {
         "schema_version": SCHEMA_VERSION,
-        "dtype": _name(model.dtype),
+        "dtype": _name(dtype),
         "num_updates": progress.num_updates,
         "policy_version": progress.policy_version,
         "options": dict(options),
     }
-    (directory / "learner.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(record, indent=2) + "\n"
+    masters.hand_over(iter(()), lambda _: _write_record(directory, text))
 
 
 def restore(
-    directory: Path, *, model: LanguageModel, masters: MasterWeights, optimizer: torch.optim.Optimizer
+    directory: Path,
+    *,
+    model: LanguageModel,
+    masters: MasterWeights,
+    optimizer: torch.optim.Optimizer,
+    dtype: torch.dtype,
 ) -> Progress:
-    """Set weights, masters and optimiser state to those in ``directory``.
+    """Set weights, masters and optimiser state to those in ``directory``; ``dtype`` is the policy's.
 
     Raises ModelError, before anything is changed, if a file is missing or damaged or belongs to another model.
     """
-    progress = _read_record(directory, model)
+    progress = _read_record(directory, dtype)
     tensors = _read_state(directory, masters)
     weights = _read_masters(directory, masters) if masters.stored_apart else {}
     if masters.by_name.keys() - weights.keys():
-        weights |= _read_policy(directory, model, masters)
+        weights |= _read_policy(directory, model, masters, dtype)
     _set(masters, weights)
     states = {
         index: {key: tensors[f"{key}/{name}"] for key in _STATE}
@@ -125,7 +129,29 @@ def _set(masters: MasterWeights, weights: Mapping[str, Tensor]) -> None:
     masters.publish()
 
 
-def _read_record(directory: Path, model: LanguageModel) -> Progress:
+def _contents(masters: MasterWeights, optimizer: torch.optim.Optimizer) -> dict[Path, dict[str, tuple[str, Tensor]]]:
+    """For each file, each entry's parameter and this process's part of its tensor."""
+    contents: dict[Path, dict[str, tuple[str, Tensor]]] = {}
+    if masters.stored_apart:
+        contents[_MASTERS] = {name: (name, master) for name, master in masters.stored_apart.items()}
+    contents[_OPTIMIZER] = {
+        f"{key}/{name}": (name, value)
+        for name, master in masters.by_name.items()
+        for key, value in optimizer.state[master].items()
+    }
+    return contents
+
+
+def _write_tensors(file: Path, specs: Mapping[str, Spec], tensors: Iterator[Tensor]) -> None:
+    file.parent.mkdir(exist_ok=True)
+    write_tensors(file, specs, tensors)
+
+
+def _write_record(directory: Path, text: str) -> None:
+    (directory / "learner.json").write_text(text, encoding="utf-8")
+
+
+def _read_record(directory: Path, opened: torch.dtype) -> Progress:
     file = directory / "learner.json"
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
@@ -138,53 +164,54 @@ def _read_record(directory: Path, model: LanguageModel) -> Progress:
         raise ModelError(
             f"{file} has schema_version {version}, this rzero reads {SCHEMA_VERSION}; use the rzero that wrote it"
         )
-    if dtype != _name(model.dtype):
-        raise ModelError(
-            f"{file} was saved in {dtype}, the model is open in {_name(model.dtype)}; set model.dtype={dtype}"
-        )
+    if dtype != _name(opened):
+        raise ModelError(f"{file} was saved in {dtype}, the model is open in {_name(opened)}; set model.dtype={dtype}")
     return progress
 
 
 def _read_masters(directory: Path, masters: MasterWeights) -> dict[str, Tensor]:
-    weights = _read(directory / _MASTERS)
-    expected = {name: master.shape for name, master in masters.stored_apart.items()}
-    _compare(directory / _MASTERS, {name: tensor.shape for name, tensor in weights.items()}, expected)
-    return weights
-
-
-def _read(file: Path) -> dict[str, Tensor]:
-    from safetensors.torch import load_file
-
-    if not file.is_file():
-        raise ModelError(f"{file} does not exist, so the optimiser cannot continue; go back to an earlier save")
-    check_safetensors(file)
-    return load_file(file)
+    expected = {name: masters.shape(name) for name in masters.stored_apart}
+    return _read(directory / _MASTERS, expected, {name: masters.rows(name) for name in expected})
 
 
 def _read_state(directory: Path, masters: MasterWeights) -> dict[str, Tensor]:
-    file = directory / "learner.safetensors"
-    tensors = _read(file)
+    file = directory / _OPTIMIZER
+    found = _header(file)
     expected: dict[str, torch.Size] = {}
-    for name, master in masters.by_name.items():
-        if any(f"{key}/{name}" in tensors for key in _STATE):
-            shapes = (master.shape, master.shape, torch.Size())
+    rows: dict[str, slice | None] = {}
+    for name in masters.by_name:
+        if any(f"{key}/{name}" in found for key in _STATE):
+            shapes = (masters.shape(name), masters.shape(name), torch.Size())
             expected |= {f"{key}/{name}": shape for key, shape in zip(_STATE, shapes, strict=True)}
-    _compare(file, {name: tensor.shape for name, tensor in tensors.items()}, expected)
-    return tensors
+            rows |= {f"exp_avg/{name}": masters.rows(name), f"exp_avg_sq/{name}": masters.rows(name)}
+    return _read(file, expected, dict.fromkeys(expected) | rows)
 
 
-def _read_policy(directory: Path, model: LanguageModel, masters: MasterWeights) -> dict[str, Tensor]:
+def _read(file: Path, expected: Mapping[str, torch.Size], rows: Mapping[str, slice | None]) -> dict[str, Tensor]:
+    _compare(file, _header(file), expected)
+    return read_rows(file, rows)
+
+
+def _header(file: Path) -> dict[str, torch.Size]:
+    if not file.is_file():
+        raise ModelError(f"{file} does not exist, so the optimiser cannot continue; go back to an earlier save")
+    return {name: torch.Size(entry["shape"]) for name, entry in check_safetensors(file).items()}
+
+
+def _read_policy(
+    directory: Path, model: LanguageModel, masters: MasterWeights, dtype: torch.dtype
+) -> dict[str, Tensor]:
     if model.base is not None:
         weights = read_adapter(directory, base=model.base)
     else:
         check_directory(directory)
         # If the model has code of its own, that code was trusted when it was opened.
-        trusted = type(model.module).__module__.startswith("transformers_modules.")
-        module = load_module(directory, dtype=model.dtype, use_safetensors=True, trust_remote_code=trusted)
+        trusted = any(base.__module__.startswith("transformers_modules.") for base in type(model.module).__mro__)
+        module = load_module(directory, dtype=dtype, use_safetensors=True, trust_remote_code=trusted)
         weights = {name: parameter.detach() for name, parameter in module.named_parameters()}
-    expected = {name: master.shape for name, master in masters.by_name.items()}
+    expected = {name: masters.shape(name) for name in masters.by_name}
     _compare(directory, {name: tensor.shape for name, tensor in weights.items()}, expected)
-    return weights
+    return {name: tensor[masters.rows(name) or ...] for name, tensor in weights.items()}
 
 
 def _compare(source: Path, found: Mapping[str, torch.Size], expected: Mapping[str, torch.Size]) -> None:

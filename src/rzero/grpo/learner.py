@@ -27,7 +27,7 @@ from rzero.config import GrpoConfig
 from rzero.errors import ConfigError, EngineError
 from rzero.grpo import checkpoint
 from rzero.grpo.advantage import advantages
-from rzero.grpo.batch import MicroBatch, weighted_rows
+from rzero.grpo.batch import MicroBatch, Row, weighted_rows
 from rzero.grpo.loss import TokenLoss, token_loss
 from rzero.grpo.masters import MasterWeights
 from rzero.grpo.memory import explained_shortage, plan_checkpointing
@@ -35,6 +35,7 @@ from rzero.grpo.metrics import StepMetrics
 from rzero.grpo.passes import Passes
 from rzero.memory import available_memory
 from rzero.models.language_model import LanguageModel
+from rzero.models.save import save_model
 from rzero.types import Group
 
 
@@ -67,10 +68,10 @@ class GrpoLearner:
         self._learning_rate = learning_rate
         self._updates_per_step = updates_per_step
         self._temperature = temperature or 1.0
-        self._passes = Passes(model, temperature=self._temperature)
         self._max_new_tokens = max_new_tokens
         model.module.eval()
-        self._masters = MasterWeights(model.trained)
+        self._dtype = model.dtype
+        self._passes, self._masters = self._prepare(model)
         checkpoint.continue_masters(model, self._masters)
         self._optimizer = torch.optim.AdamW(
             self._masters.by_name.values(),
@@ -107,6 +108,7 @@ class GrpoLearner:
         self._progress = checkpoint.Progress(
             num_updates=self._progress.num_updates + len(shares), policy_version=self._progress.policy_version + 1
         )
+        self._combine(metrics)
         return metrics.means() | self._counts(groups, kept, num_updates=len(shares))
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
@@ -116,11 +118,12 @@ class GrpoLearner:
 
     def save(self, path: Path) -> None:
         """Write the policy and the learner's state into the existing directory ``path`` (see ``checkpoint.py``)."""
+        self._save_policy(path)
         checkpoint.save(
             path,
-            model=self._model,
             masters=self._masters,
             optimizer=self._optimizer,
+            dtype=self._dtype,
             progress=self._progress,
             options={
                 **self._options.model_dump(mode="json"),
@@ -133,7 +136,22 @@ class GrpoLearner:
 
     def restore(self, path: Path) -> None:
         """Continue from what :meth:`save` wrote. Raises ModelError if it is missing, damaged or another model's."""
-        self._progress = checkpoint.restore(path, model=self._model, masters=self._masters, optimizer=self._optimizer)
+        self._progress = checkpoint.restore(
+            path, model=self._model, masters=self._masters, optimizer=self._optimizer, dtype=self._dtype
+        )
+
+    def _prepare(self, model: LanguageModel) -> tuple[Passes, MasterWeights]:
+        return Passes(model, temperature=self._temperature), MasterWeights(model.trained)
+
+    def _save_policy(self, path: Path) -> None:
+        save_model(self._model, path)
+
+    def _combine(self, metrics: StepMetrics) -> None:
+        """Nothing is to be combined: this process has read all tokens."""
+
+    def _total(self, loss: float) -> float:
+        """The loss of all tokens, from that of those that this process has read."""
+        return loss
 
     def _plan_memory(self, num_tokens: int, longest: int) -> None:
         choices = {"auto": (False, True), "on": (True,), "off": (False,)}[self._options.checkpointing]
@@ -142,8 +160,12 @@ class GrpoLearner:
             {c: self._passes.memory(self._masters, moments=moments, checkpointing=c) for c in choices},
             num_tokens=num_tokens,
             longest=longest,
-            available=available_memory(self._model.device),
+            available=self._available(),
         )
+
+    def _available(self) -> int:
+        """Bytes that a step may take."""
+        return available_memory(self._model.device)
 
     def _update_all(self, shares: Sequence[Sequence[MicroBatch]], metrics: StepMetrics) -> None:
         # Later updates need the log-probabilities from before the first one; the first one's own are those.
@@ -157,13 +179,17 @@ class GrpoLearner:
 
     def _microbatches(self, share: Sequence[tuple[Group, Sequence[float]]]) -> list[MicroBatch]:
         rows = weighted_rows(share, normalization=self._options.normalization, max_new_tokens=self._max_new_tokens)
-        return self._passes.microbatches(rows, tokens_per_microbatch=self._options.tokens_per_microbatch)
+        return [self._passes.microbatch(part) for part in self._parts(rows)]
+
+    def _parts(self, rows: Sequence[Row]) -> list[list[Row]]:
+        """The rows of each pass that this process makes."""
+        return self._passes.parts(rows, self._options.tokens_per_microbatch)
 
     def _update(self, share: Sequence[MicroBatch], old_logprobs: Sequence[Tensor | None], metrics: StepMetrics) -> None:
         with self._masters.gradients():
-            loss = sum(self._backward(batch, old, metrics) for batch, old in zip(share, old_logprobs, strict=True))
-            masters = self._masters.by_name.values()
-            grad_norm = torch.nn.utils.clip_grad_norm_(masters, self._options.max_grad_norm).item()
+            parts = [self._backward(batch, old, metrics) for batch, old in zip(share, old_logprobs, strict=True)]
+            loss = self._total(sum(parts))
+            grad_norm = self._masters.clip_gradients(self._options.max_grad_norm)
             if not (math.isfinite(loss) and math.isfinite(grad_norm)):
                 raise EngineError(
                     f"step {self.policy_version + 1}, update {self._progress.num_updates + metrics.num_updates + 1}: "

@@ -6,7 +6,7 @@ are kept in fp32. A model that computes in fp32 (or fp64) is its own master, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
@@ -19,7 +19,7 @@ class MasterWeights:
 
     def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:
         self._parameters = dict(parameters)
-        self.by_name = {name: _master(parameter) for name, parameter in self._parameters.items()}
+        self.by_name = {name: self._master(parameter) for name, parameter in self._parameters.items()}
 
     @property
     def stored_apart(self) -> dict[str, nn.Parameter]:
@@ -57,22 +57,46 @@ class MasterWeights:
                 return master.grad
         return None
 
+    def clip_gradients(self, max_norm: float) -> float:
+        """Scale all gradients down to a global norm of ``max_norm``; returns the norm that they had."""
+        return torch.nn.utils.clip_grad_norm_(self.by_name.values(), max_norm).item()
+
+    def shape(self, name: str) -> torch.Size:
+        """Of the whole parameter."""
+        return self.by_name[name].shape
+
+    def rows(self, name: str) -> slice | None:
+        """The part of a tensor shaped like the parameter that is kept in this process; None for all of it."""
+        return None
+
+    def whole(self, name: str, tensor: Tensor) -> Tensor:
+        """The tensor, shaped like the parameter, of which ``tensor`` is this process's part."""
+        return tensor
+
+    def hand_over(self, tensors: Iterator[Tensor], write: Callable[[Iterator[Tensor]], None]) -> None:
+        """Have whole ``tensors`` written by whichever process writes files."""
+        write(tensors)
+
     @torch.no_grad()
     def publish(self) -> None:
         """Round the masters into the weights that the model computes with, in place."""
         for name, master in self.stored_apart.items():
             self._parameters[name].copy_(master)
 
+    @property
+    def num_bytes(self) -> int:
+        """Of all masters that are kept in this process."""
+        return sum(master.numel() * master.element_size() for master in self.by_name.values())
+
+    def _master(self, parameter: nn.Parameter) -> nn.Parameter:
+        parameter.requires_grad_(True)
+        if parameter.dtype in (torch.float32, torch.float64):
+            return parameter
+        return nn.Parameter(parameter.detach().float())
+
     def _drop_gradients(self) -> None:
         for name, master in self.by_name.items():
             master.grad = self._parameters[name].grad = None
-
-
-def _master(parameter: nn.Parameter) -> nn.Parameter:
-    parameter.requires_grad_(True)
-    if parameter.dtype in (torch.float32, torch.float64):
-        return parameter
-    return nn.Parameter(parameter.detach().float())
 
 
 def _move_gradient(master: nn.Parameter, parameter: Tensor) -> None:

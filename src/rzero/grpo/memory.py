@@ -94,7 +94,8 @@ def explained_shortage(num_tokens: int, *, longest: int, checkpointing: bool) ->
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if type(error) is RuntimeError and not any(word in str(error) for word in _SHORTAGE):
+        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if not known and not any(word in str(error) for word in _SHORTAGE):
             raise
         reason = " ".join(str(error).split())[:200]
         raise EngineError(

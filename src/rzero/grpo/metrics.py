@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from rzero.grpo.loss import TokenLoss
+
+_PER_TOKEN = ("kl", "ratio_mean", "clip_low_frac", "clip_high_frac", "sampler_logprob_gap")
 
 
 class StepMetrics:
@@ -15,34 +18,40 @@ class StepMetrics:
 
     def __init__(self) -> None:
         self.num_updates = 0
-        self._num_tokens = 0
-        self._sums: Counter[str] = Counter()
+        self._num_tokens = 0.0
+        self._per_token = [0.0] * len(_PER_TOKEN)
+        self._per_update: Counter[str] = Counter()
         self._gap_max = 0.0
 
     def add_tokens(self, tokens: TokenLoss, *, old_logprobs: Tensor, sampler_logprobs: Tensor) -> None:
         """One micro-batch; all tensors [N]."""
         gap = (sampler_logprobs - old_logprobs).abs()
-        values = {
-            "kl": tokens.kl,
-            "ratio_mean": tokens.ratio,
-            "clip_low_frac": tokens.clipped_low,
-            "clip_high_frac": tokens.clipped_high,
-            "sampler_logprob_gap": gap,
-        }
-        sums = torch.stack([value.sum(dtype=torch.float32) for value in values.values()]).tolist()
-        self._sums.update(dict(zip(values, sums, strict=True)))
+        values = (tokens.kl, tokens.ratio, tokens.clipped_low, tokens.clipped_high, gap)
+        sums = torch.stack([value.sum(dtype=torch.float32) for value in values]).tolist()
+        self._per_token = [total + more for total, more in zip(self._per_token, sums, strict=True)]
         self._num_tokens += len(gap)
-        self._gap_max = max(self._gap_max, gap.max().item())
+        if len(gap):
+            self._gap_max = max(self._gap_max, gap.max().item())
 
     def add_update(self, *, loss: float, grad_norm: float) -> None:
         """One optimiser step; ``grad_norm`` before clipping."""
         self.num_updates += 1
-        self._sums.update({"loss": loss, "grad_norm": grad_norm})
+        self._per_update.update({"loss": loss, "grad_norm": grad_norm})
+
+    def combine(
+        self, total: Callable[[Sequence[float]], list[float]], largest: Callable[[Sequence[float]], list[float]]
+    ) -> None:
+        """Make what was told of tokens that of all processes; ``total`` and ``largest`` go over them, place by place.
+
+        What was told of updates is that of all processes already.
+        """
+        self._num_tokens, *self._per_token = total([self._num_tokens, *self._per_token])
+        (self._gap_max,) = largest([self._gap_max])
 
     def means(self) -> dict[str, float]:
         """The means by name; empty where there was no update. ``loss`` and ``grad_norm`` are means over updates."""
         if not self.num_updates:
             return {}
-        per_update = ("loss", "grad_norm")
-        means = {n: x / (self.num_updates if n in per_update else self._num_tokens) for n, x in self._sums.items()}
-        return {**means, "sampler_logprob_gap_max": self._gap_max}
+        per_token = {n: x / max(1, self._num_tokens) for n, x in zip(_PER_TOKEN, self._per_token, strict=True)}
+        per_update = {name: x / self.num_updates for name, x in self._per_update.items()}
+        return {**per_token, **per_update, "sampler_logprob_gap_max": self._gap_max}

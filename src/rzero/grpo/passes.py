@@ -6,12 +6,21 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property, partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from rzero.grpo.attention import PackedAttention, scores_at_once
-from rzero.grpo.batch import MicroBatch, Row, packed_microbatches, padded_microbatches
+from rzero.grpo.batch import (
+    MicroBatch,
+    Row,
+    empty_microbatch,
+    packed_microbatch,
+    packed_parts,
+    padded_microbatch,
+    padded_parts,
+)
 from rzero.grpo.logprobs import CHUNK, backward_token_logprobs, logits_at_once, token_logprobs
 from rzero.grpo.masters import MasterWeights
 from rzero.grpo.memory import StepMemory, kept_bytes
@@ -20,6 +29,7 @@ from rzero.models.head import hidden_states
 from rzero.models.language_model import LanguageModel
 
 _PROBES = (16, 32)  # tokens
+_T = TypeVar("_T")
 
 
 class Passes:
@@ -34,6 +44,7 @@ class Passes:
         self._model = model
         self._temperature = temperature
         self.checkpointing = checkpointing
+        self._dtype = model.dtype
         self._packed = takes_own_attention(model.module)
         if not self._packed:
             warnings.warn(
@@ -42,25 +53,27 @@ class Passes:
                 stacklevel=2,
             )
 
-    def microbatches(self, rows: Sequence[Row], *, tokens_per_microbatch: int) -> list[MicroBatch]:
-        """``rows`` in the form that the model reads fastest; see ``batch.py``."""
-        split = packed_microbatches if self._packed else padded_microbatches
-        return split(
-            rows,
-            tokens_per_microbatch=tokens_per_microbatch,
-            dtype=torch.promote_types(self._model.dtype, torch.float32),
-            device=self._model.device,
-        )
+    def parts(self, rows: Sequence[Row], tokens_per_microbatch: int) -> list[list[Row]]:
+        """``rows`` in the order and the portions in which the model reads them fastest; see ``batch.py``."""
+        return (packed_parts if self._packed else padded_parts)(rows, tokens_per_microbatch)
+
+    def microbatch(self, part: Sequence[Row]) -> MicroBatch:
+        """One of the :meth:`parts` as a pass reads it; an empty one is a pass that predicts nothing."""
+        dtype = torch.promote_types(self._dtype, torch.float32)
+        if not part:
+            return empty_microbatch(packed=self._packed, dtype=dtype, device=self._model.device)
+        form = packed_microbatch if self._packed else padded_microbatch
+        return form(part, dtype=dtype, device=self._model.device)
 
     def memory(self, masters: MasterWeights, *, moments: bool, checkpointing: bool) -> StepMemory:
         """What a step will allocate, with or without AdamW's two ``moments`` of each parameter; see ``memory.py``."""
         weight = self._model.head.weight
-        state = sum(m.numel() * m.element_size() for m in masters.by_name.values()) * (3 if moments else 1)
-        head = (CHUNK + 2 * weight.shape[1]) * weight.shape[0] * weight.element_size()
+        state = masters.num_bytes * (3 if moments else 1)
+        head = (CHUNK + 2 * weight.shape[1]) * weight.shape[0] * self._dtype.itemsize
         # Of scores and logits there are several copies while they are worked on.
-        work = 8 * scores_at_once(weight.device) * weight.element_size() + 16 * logits_at_once(weight.device)
-        layers, kept = max(1, len(_layers(self._model))), self._kept_per_token
-        inputs = layers * weight.shape[1] * weight.element_size()
+        work = 8 * scores_at_once(weight.device) * self._dtype.itemsize + 16 * logits_at_once(weight.device)
+        layers, kept = max(1, len(decoder_layers(self._model))), self._kept_per_token
+        inputs = layers * weight.shape[1] * self._dtype.itemsize
         per_token = (inputs if checkpointing else kept - kept // layers) + 2 * kept // layers
         return StepMemory(fixed=state + head + work, per_token=per_token)
 
@@ -79,18 +92,22 @@ class Passes:
                 advantage=0.0,
                 weight=0.0,
             )
-            (batch,) = self.microbatches([row], tokens_per_microbatch=length)
+            batch = self.microbatch([row])
             with _attention(self._model, batch):
-                sizes.append(kept_bytes(lambda batch=batch: _predicting_states(self._model, batch), besides=besides))
+                sizes.append(kept_bytes(lambda batch=batch: predicting_states(self._model, batch), besides=besides))
         return max(1, (sizes[1] - sizes[0]) // (_PROBES[1] - _PROBES[0]))
 
     @torch.no_grad()
     def logprobs(self, batch: MicroBatch, *, model: LanguageModel | None = None) -> Tensor:
         """Log-probabilities [N] of the batch's targets; under another ``model`` of the same architecture if given."""
         model = model or self._model
+
+        def compute() -> Tensor:
+            hidden = predicting_states(model, batch)
+            return token_logprobs(hidden, model.head, batch.targets, temperature=self._temperature)
+
         with _attention(model, batch):
-            hidden = _predicting_states(model, batch)
-        return token_logprobs(hidden, model.head, batch.targets, temperature=self._temperature)
+            return self._run(model, compute)
 
     @torch.enable_grad()
     def backward(self, batch: MicroBatch, masters: MasterWeights, loss: Callable[[Tensor, slice], Tensor]) -> Tensor:
@@ -98,26 +115,33 @@ class Passes:
 
         ``loss(logprobs[rows], rows)`` is the loss of a slice of the targets, a scalar; those of all slices add up.
         """
-        model = self._model
         with ExitStack() as stack:
-            stack.enter_context(_attention(model, batch))
+            stack.enter_context(_attention(self._model, batch))
             if self.checkpointing:
-                stack.enter_context(_checkpointed(model))
-            hidden = _predicting_states(model, batch)
-            logprobs, grad_hidden = backward_token_logprobs(
-                hidden.detach(),
-                model.head,
-                batch.targets,
-                temperature=self._temperature,
-                loss=loss,
-                weight_grad=masters.gradient_of(model.head.weight),
-                bias_grad=None if model.head.bias is None else masters.gradient_of(model.head.bias),
-            )
-            hidden.backward(grad_hidden)
+                stack.enter_context(_checkpointed(self._model))
+            return self._backward(batch, masters, loss)
+
+    def _run(self, model: LanguageModel, compute: Callable[[], _T]) -> _T:
+        """``compute()``, which needs the weights of ``model``."""
+        return compute()
+
+    def _backward(self, batch: MicroBatch, masters: MasterWeights, loss: Callable[[Tensor, slice], Tensor]) -> Tensor:
+        head = self._model.head
+        hidden = predicting_states(self._model, batch)
+        logprobs, grad_hidden = backward_token_logprobs(
+            hidden.detach(),
+            head,
+            batch.targets,
+            temperature=self._temperature,
+            loss=loss,
+            weight_grad=masters.gradient_of(head.weight),
+            bias_grad=None if head.bias is None else masters.gradient_of(head.bias),
+        )
+        hidden.backward(grad_hidden)
         return logprobs
 
 
-def _predicting_states(model: LanguageModel, batch: MicroBatch) -> Tensor:
+def predicting_states(model: LanguageModel, batch: MicroBatch) -> Tensor:
     """The hidden states [N, d] that predict the batch's targets."""
     hidden = hidden_states(model.module, input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False)
     return hidden.flatten(0, 1).index_select(0, batch.predictors)
@@ -140,7 +164,7 @@ def _checkpointed(model: LanguageModel) -> Iterator[None]:
     """
     from torch.utils.checkpoint import checkpoint
 
-    layers = _layers(model)
+    layers = decoder_layers(model)
     for layer in layers:
         layer.forward = partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)
     try:
@@ -150,7 +174,8 @@ def _checkpointed(model: LanguageModel) -> Iterator[None]:
             del layer.forward
 
 
-def _layers(model: LanguageModel) -> list[nn.Module]:
+def decoder_layers(model: LanguageModel) -> list[nn.Module]:
+    """The layers of ``model``, from the first to the last; none where transformers does not mark them."""
     from transformers.modeling_layers import GradientCheckpointingLayer
 
     return [layer for layer in model.module.modules() if isinstance(layer, GradientCheckpointingLayer)]
