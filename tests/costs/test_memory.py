@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from rzero.config import Config, load
 from rzero.costs.device import find_device
-from rzero.costs.fleet import Fleet
+from rzero.costs.fleet import Fleet, fleets
 from rzero.costs.memory import Memory, memory
 from rzero.costs.shape import Shape
 from rzero.costs.shapes import find_shape
@@ -28,8 +28,11 @@ GIB = 1 << 30
 FOUR = find_shape("Qwen3-4B")[1]
 
 
-def needs(config: Config, shape: Shape = FOUR, gpu: str = "h100", gpus: int = 1, sampler_gpus: int = 1) -> Memory:
-    fleet = Fleet(device=find_device(gpu), gpus=gpus, sampler_gpus=sampler_gpus)
+def needs(config: Config, shape: Shape = FOUR, gpu: str = "h100", learners: int = 0, sampler_gpus: int = 1) -> Memory:
+    """On one device, or on ``learners`` and a sampler of its own."""
+    device = find_device(gpu)
+    apart = Fleet(device=device, learners=learners, sampler_gpus=sampler_gpus, together=False)
+    fleet = apart if learners else Fleet(device=device)
     return memory(config, shape, default_lengths(config), fleet)
 
 
@@ -51,13 +54,13 @@ def test_fp32_needs_no_masters_and_no_reference_without_the_kl_term() -> None:
 
 
 def test_shards_are_equal_parts() -> None:
-    one, eight = needs(load("paper")), needs(load("paper"), gpus=8)
+    one, eight = needs(load("paper")), needs(load("paper"), learners=8)
     for name in ("fp32 masters", "AdamW's moments", "reference"):
         assert eight.always[name] == one.always[name] / 8
     assert eight.updating["gradients"] == one.updating["gradients"] / 8
     assert eight.weights == 2 * 2 * FOUR.parameters, "a sampler holds policy and Solver"
-    assert needs(vllm(load("paper")), gpus=8).weights == 2 * FOUR.parameters, "vLLM swaps them"
-    assert needs(load("paper"), gpus=8, sampler_gpus=4).weights == eight.weights / 4
+    assert needs(vllm(load("paper")), learners=8).weights == 2 * FOUR.parameters, "vLLM swaps them"
+    assert needs(load("paper"), learners=8, sampler_gpus=4).weights == eight.weights / 4
 
 
 def test_an_adapter_is_all_that_is_trained() -> None:
@@ -102,32 +105,46 @@ def test_activations_are_what_the_learner_counts(kind: str, dtype: torch.dtype, 
 
 
 @given(
-    gpus=st.sampled_from([1, 2, 8, 16]),
+    learners=st.sampled_from([1, 2, 8, 16]),
     tokens=st.integers(1024, 65536),
     rows=st.integers(1, 1024),
     rank=st.sampled_from([0, 8, 64]),
 )
-def test_more_of_anything_takes_no_less(gpus: int, tokens: int, rows: int, rank: int) -> None:
+def test_more_of_anything_takes_no_less(learners: int, tokens: int, rows: int, rank: int) -> None:
     options = {
         "grpo.checkpointing": "off",
         "grpo.tokens_per_microbatch": tokens,
         "engine.max_rows": rows,
         "lora.rank": rank,
     }
-    found = needs(load("paper", options), gpus=gpus)
-    assert (
-        needs(load("paper", {**options, "grpo.tokens_per_microbatch": 2 * tokens}), gpus=gpus).update_peak
-        >= found.update_peak
-    )
-    assert needs(load("paper", {**options, "engine.max_rows": 2 * rows}), gpus=gpus).kv_wanted >= found.kv_wanted
-    assert needs(load("paper", options), shape=find_shape("Qwen3-8B")[1], gpus=gpus).update_peak > found.update_peak
-    assert needs(load("paper", options), gpus=2 * gpus).always["AdamW's moments"] < found.always["AdamW's moments"]
+
+    def planned(shape: Shape = FOUR, learners: int = learners, **changes: int) -> Memory:
+        changed = {name.replace("__", "."): value for name, value in changes.items()}
+        return needs(load("paper", {**options, **changed}), shape, learners=learners)
+
+    found = planned()
+    assert planned(grpo__tokens_per_microbatch=2 * tokens).update_peak >= found.update_peak
+    assert planned(engine__max_rows=2 * rows).kv_wanted >= found.kv_wanted
+    assert planned(find_shape("Qwen3-8B")[1]).update_peak > found.update_peak
+    assert planned(learners=2 * learners).always["AdamW's moments"] < found.always["AdamW's moments"]
+
+
+def test_devices_are_divided_in_every_way() -> None:
+    device = find_device("h100")
+    ways = list(fleets(load("paper"), device, gpus=4))
+    assert [(way.learners, way.samplers) for way in ways] == [(1, 3), (2, 2), (3, 1)]
+    assert all(way.gpus == 4 and way.nodes == 1 for way in ways)
+    large = list(fleets(load("paper"), device, gpus=512, sampler_gpus=8))
+    assert len(large) < 64 and all(way.gpus <= 512 and way.samplers >= 1 for way in large)
+    (single,) = fleets(load("paper"), device, gpus=1)
+    assert single.together and single.gpus == 1
 
 
 def test_impossible_fleets() -> None:
+    device = find_device("h100")
     with pytest.raises(ConfigError, match="--gpus 0 is below 1"):
-        Fleet(device=find_device("h100"), gpus=0)
-    with pytest.raises(ConfigError, match="does not divide"):
-        Fleet(device=find_device("h100"), gpus=8, sampler_gpus=3)
+        list(fleets(load("paper"), device, gpus=0))
+    with pytest.raises(ConfigError, match="--gpus 8 are too few"):
+        list(fleets(load("paper"), device, gpus=8, sampler_gpus=8))
     with pytest.raises(ConfigError, match="did you mean rtx4090"):
         find_device("rtx409")

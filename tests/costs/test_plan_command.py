@@ -43,7 +43,7 @@ def test_json_holds_the_same(capsys: pytest.CaptureFixture[str]) -> None:
         (["--gpu", "rtx4090", "--lora.rank", "16", "--grpo.checkpointing", "off"], "grpo.checkpointing=on"),
         (["--gpu", "rtx4090", "--lora.rank", "16", "--grpo.tokens_per_microbatch", "90000"], "tokens_per_microbatch="),
         (["--gpu", "rtx4090", "--lora.rank", "16", "--solver.max_new_tokens", "60000"], "max_new_tokens"),
-        (["--gpu", "rtx4090", "--lora.rank", "16", "--engine.kv_gib", "0.1"], "raise engine.kv_gib to"),
+        (["--gpu", "rtx4090", "--lora.rank", "16", "--engine.kv_gib", "0.1"], "set engine.kv_gib="),
         (["--gpu", "h100", "--gpus", "64", "--model", "Llama-3-70B"], "--sampler-gpus 2"),
     ],
 )
@@ -68,6 +68,15 @@ def test_the_bundled_model_and_a_directory(micro: Path, capsys: pytest.CaptureFi
     _, named = plan(capsys, "micro", "--gpu", "cpu")
     _, found = plan(capsys, "micro", "--gpu", "cpu", "--model", str(micro))
     assert named == found and "It fits." in named
+
+
+def test_the_fastest_split_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    """Work that only samples wants samplers: with one update in an iteration more devices sample than learn."""
+    words = ["paper", "--model", "Qwen3-0.6B", "--gpus", "8", "--json"]
+    usual = json.loads(plan(capsys, *words)[1])
+    sampling = json.loads(plan(capsys, *words, "--solver.steps", "1", "--challenger.train", "false")[1])
+    assert usual["learners"] + usual["samplers"] == 8
+    assert sampling["samplers"] >= usual["samplers"] and sampling["samplers"] > sampling["learners"]
 
 
 @pytest.mark.parametrize(

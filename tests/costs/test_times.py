@@ -36,7 +36,7 @@ def whole(gpu: str = "h100", gpus: int = 8, **options: object) -> Estimate:
 
 
 def estimated(config: Config, gpu: str = "h100", gpus: int = 8) -> Estimate:
-    fleet = Fleet(device=find_device(gpu), gpus=gpus)
+    fleet = Fleet(device=find_device(gpu), learners=gpus // 2, samplers=gpus // 2, together=False)
     return estimate(config, find_shape("Qwen3-4B")[1], fleet, default_lengths(config))
 
 
@@ -104,18 +104,21 @@ def test_updating_by_hand() -> None:
 
 def test_shards_are_exchanged_beside_the_passes() -> None:
     """Two passes a step at the least, each with 8 bytes a parameter from the other device, at 10,000 bytes/s."""
-    two = updates(Fleet(device=DEVICE, gpus=2))
+    two = updates(Fleet(device=DEVICE, learners=2, together=False))
     traffic = 3 * 2 * 0.5 * SHAPE.parameters * 8 / 1e4
     assert two.exchange == pytest.approx(max(0, traffic - two.passes))
-    apart = updates(Fleet(device=DEVICE, gpus=2, per_node=1))
+    apart = updates(Fleet(device=DEVICE, learners=2, per_node=1, together=False))
     assert apart.exchange == pytest.approx(max(0, 10 * traffic - apart.passes)) and apart.exchange > two.exchange
 
 
 def test_weights_reach_all_nodes_in_rounds() -> None:
     """Onto the host and off it at 10 GB/s, and three rounds at 3 GB/s for eight nodes."""
     device = find_device("h100")
-    assert publish_s(30e9, Fleet(device=device, gpus=8), shared=False) == pytest.approx(6)
-    assert publish_s(30e9, Fleet(device=device, gpus=64), shared=False) == pytest.approx(6 + 3 * 10)
+    many = Fleet(device=device, learners=32, samplers=32, together=False)
+    assert publish_s(30e9, Fleet(device=device, learners=4, samplers=4, together=False), shared=False) == pytest.approx(
+        6
+    )
+    assert publish_s(30e9, many, shared=False) == pytest.approx(6 + 3 * 10)
     assert publish_s(30e9, Fleet(device=device), shared=True) == 0
 
 

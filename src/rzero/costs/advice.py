@@ -11,7 +11,7 @@ _GIB = 1 << 30
 
 def advice(config: Config, fleet: Fleet, needs: Memory, *, longest_rollout: int) -> list[str]:
     """One line for each thing that does not fit; none if all fits."""
-    if needs.weights > 0.5 * needs.usable:
+    if needs.weights > 0.5 * needs.usable and needs.kv_row > needs.kv_room:
         return [
             f"a sampler's weights take {needs.weights / _GIB:.1f} GiB of a device's {needs.usable / _GIB:.1f}: spread "
             f"each sampler over more devices (--sampler-gpus {2 * fleet.sampler_gpus})"
@@ -53,7 +53,7 @@ def _larger(config: Config) -> list[str]:
 def _sampling(config: Config, needs: Memory) -> list[str]:
     if needs.kv_row <= needs.kv_room:
         return []
-    free = needs.usable - sum(needs.always.values()) - needs.weights
+    free = needs.usable - needs.beside - needs.weights
     if free < needs.kv_row:
         return [
             f"beside the weights {max(0.0, free) / _GIB:.1f} GiB are left for keys and values, and one completion of "
@@ -61,7 +61,7 @@ def _sampling(config: Config, needs: Memory) -> list[str]:
         ]
     return [
         f"one completion of full length takes {needs.kv_row / _GIB:.1f} GiB of keys and values, and there are "
-        f"{needs.kv_room / _GIB:.1f} for them: raise engine.kv_gib to {needs.kv_row / _GIB:.1f}"
+        f"{needs.kv_room / _GIB:.1f} for them: set engine.kv_gib={needs.kv_row / _GIB:.1f} or more"
     ]
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 
 from rzero import config as options
 from rzero.costs.device import DEVICES, find_device
 from rzero.costs.estimate import DISK_RATE, Estimate, estimate
-from rzero.costs.fleet import Fleet
+from rzero.costs.fleet import Fleet, fleets
 from rzero.costs.shapes import CONFIGS, find_shape
 from rzero.costs.show import show
 from rzero.costs.workload import Lengths, default_lengths
@@ -46,7 +46,10 @@ def _parser() -> argparse.ArgumentParser:
     names = ", ".join(CONFIGS)
     parser.add_argument("--model", help=f"a shape ({names}, micro; -shape may follow) or a model's directory")
     parser.add_argument("--gpu", default="h100", metavar="NAME", help=f"of {', '.join(DEVICES)} (default: %(default)s)")
-    parser.add_argument("--gpus", type=int, default=1, metavar="N", help="devices, all nodes together (default: 1)")
+    split = (
+        "devices of all nodes; divided by engine.num_learners and engine.num_samplers, or as is fastest (default: 1)"
+    )
+    parser.add_argument("--gpus", type=int, default=1, metavar="N", help=f"{split} (default: 1)")
     parser.add_argument("--gpus-per-node", type=int, default=8, metavar="N", help="default: %(default)s")
     parser.add_argument(
         "--sampler-gpus", type=int, default=1, metavar="N", help="devices that hold one copy of the weights to sample"
@@ -76,20 +79,28 @@ def _plan(known: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     if not model:
         raise ConfigError(f"--model is not given; name a shape ({', '.join(CONFIGS)}) or a model's directory")
     name, shape = find_shape(model)
-    fleet = Fleet(
-        device=find_device(known.gpu),
+    lengths, changes, disk = _lengths(known, config), _efficiency(known), _positive(known, "disk_rate")
+    ways = fleets(
+        config,
+        find_device(known.gpu),
         gpus=known.gpus,
         per_node=known.gpus_per_node,
         sampler_gpus=known.sampler_gpus,
     )
-    lengths = _lengths(known, config)
-    found = estimate(config, shape, fleet, lengths, changes=_efficiency(known), disk=_positive(known, "disk_rate"))
+    found, fleet = fastest(
+        (estimate(config, shape, fleet, lengths, changes=changes, disk=disk), fleet) for fleet in ways
+    )
     if known.json:
-        print(json.dumps(_as_json(found, lengths), indent=2))
+        print(json.dumps(_as_json(found, fleet, lengths), indent=2))
     else:
         for line in show(name, shape, fleet, lengths, config, found):
             print(line)
     return 1 if found.problems else 0
+
+
+def fastest(ways: Iterable[tuple[Estimate, Fleet]]) -> tuple[Estimate, Fleet]:
+    """The fastest of the ways that fit, or where none fits, of all."""
+    return min(ways, key=lambda way: (len(way[0].problems), way[0].seconds))
 
 
 def _lengths(known: argparse.Namespace, config: options.Config) -> Lengths:
@@ -120,10 +131,17 @@ def _positive(known: argparse.Namespace, name: str) -> float:
     return value
 
 
-def _as_json(found: Estimate, lengths: Lengths) -> dict[str, object]:
+def _as_json(found: Estimate, fleet: Fleet, lengths: Lengths) -> dict[str, object]:
+    peaks = {
+        "update_peak": found.memory.update_peak,
+        "sampling_peak": found.memory.sampling_peak,
+        "fits": not found.problems,
+    }
     return {
+        "learners": fleet.learners,
+        "samplers": fleet.samplers,
         "lengths": asdict(lengths),
-        "memory": asdict(found.memory) | {"update_peak": found.memory.update_peak, "fits": not found.problems},
+        "memory": asdict(found.memory) | peaks,
         "seconds": {str(phase.phase): asdict(phase) | {"total": phase.total} for phase in found.phases},
         "efficiency": asdict(found.efficiency),
         "rows": found.rows,

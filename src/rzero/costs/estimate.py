@@ -56,7 +56,7 @@ def estimate(
     >>> from rzero.costs.shapes import find_shape
     >>> from rzero.costs.workload import default_lengths
     >>> config = load("paper")
-    >>> fleet = Fleet(device=find_device("h100"), gpus=8)
+    >>> fleet = Fleet(device=find_device("h100"), learners=4, samplers=4, together=False)
     >>> found = estimate(config, find_shape("Qwen3-4B")[1], fleet, default_lengths(config))
     >>> found.memory.fits, len(found.phases)
     (True, 4)

@@ -1,8 +1,9 @@
 """Bytes on each device: what lies there through a training phase, and what sampling and updating add to it.
 
 Masters, moments and gradients are those of the trained parameters, which are an adapter's with LoRA. FSDP2 cuts them
-into equal parts, one on each device, and gathers the weights in compute precision layer by layer. A sampler holds whole
-weights, unless it is the learner's own module. Keys and values are let go before an update (vLLM sleeps then).
+into equal parts, one on each learner's device, and gathers the weights in compute precision layer by layer. A sampler
+holds whole weights, unless it is the learner's own module. Keys and values are let go before an update; vLLM on the
+learner's device sleeps then, with its weights on the host.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rzero.config import Config
+from rzero.config import Config, flat
 from rzero.costs.fleet import Fleet, shares_weights, weight_bytes
 from rzero.costs.shape import Shape
 from rzero.costs.workload import Lengths
@@ -26,7 +27,8 @@ _PAGE = 16  # tokens
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """Bytes on one device, by what they are: ``always``, a sampler's own ``weights``, and besides while ``updating``.
+    """Bytes on one device, by what they are: a learner's ``always`` and while ``updating``; a sampler's own ``weights``
+    and what lies ``beside`` them, the learner's where both are on one device.
 
     ``checkpointing`` is what ``grpo.checkpointing`` comes to; the largest pass has ``pass_tokens`` tokens, of which
     each takes ``per_token``. ``kv_wanted`` is what all rows that may run side by side would take at their mean length,
@@ -36,6 +38,7 @@ class Memory:
     always: Mapping[str, float]
     updating: Mapping[str, float]
     weights: float
+    beside: float
     kv_wanted: float
     kv_row: float
     kv_room: float
@@ -47,12 +50,12 @@ class Memory:
     @property
     def update_peak(self) -> float:
         """While updating."""
-        return self.weights + sum(self.always.values()) + sum(self.updating.values())
+        return sum(self.always.values()) + sum(self.updating.values())
 
     @property
     def sampling_peak(self) -> float:
         """While sampling, with as much for keys and values as there is or as is wanted."""
-        return self.weights + sum(self.always.values()) + min(self.kv_wanted, self.kv_room)
+        return self.weights + self.beside + min(self.kv_wanted, self.kv_room)
 
     @property
     def fits(self) -> bool:
@@ -75,7 +78,7 @@ def kept_per_token(shape: Shape, *, bytes_per_weight: int) -> float:
 
 def memory(config: Config, shape: Shape, lengths: Lengths, fleet: Fleet) -> Memory:
     """What a training phase takes on each device of ``fleet``; the larger of the two roles' where they differ."""
-    size, shards, rank = weight_bytes(config), fleet.gpus, config.lora.rank
+    size, shards, rank = weight_bytes(config), fleet.learners, config.lora.rank
     trained = shape.adapter_parameters(rank) if rank else shape.parameters
     usable = _USABLE * fleet.device.memory
     always = _always(config, shape, fleet, trained)
@@ -90,19 +93,21 @@ def memory(config: Config, shape: Shape, lengths: Lengths, fleet: Fleet) -> Memo
         for choice in _choices(config.grpo.checkpointing)
     }
     weights = _sampler_weights(config, shape, fleet)
-    room = usable - sum(always.values()) - sum(fixed.values()) - weights
+    room = usable - sum(always.values()) - sum(fixed.values())
     fitting = [choice for choice in tokens if tokens[choice] <= _ROOM * room]
     checkpointing = (fitting or list(tokens))[0 if fitting else -1]
-    free = max(0.0, usable - sum(always.values()) - weights)
+    beside = sum(always.values()) if fleet.together else 0.0
+    free = max(0.0, usable - beside - weights)
     kv = shape.kv_bytes(size) / fleet.sampler_gpus
     rows = min(config.engine.max_rows, _rows(config, fleet))
     return Memory(
         always=always,
         updating=fixed | {f"activations of {pass_tokens:,} tokens": tokens[checkpointing]},
         weights=weights,
+        beside=beside,
         kv_wanted=rows * kv * (lengths.prompt + lengths.answer + _PAGE),
         kv_row=kv * (lengths.prompt + _longest(config) + _PAGE),
-        kv_room=min(free, config.engine.kv_gib * 2**30 or free * (0.5 if config.engine.sampler == "embedded" else 1)),
+        kv_room=max(0.0, min(free, _kv_limit(config, fleet, weights, free))),
         usable=usable,
         checkpointing=checkpointing,
         pass_tokens=pass_tokens,
@@ -111,7 +116,7 @@ def memory(config: Config, shape: Shape, lengths: Lengths, fleet: Fleet) -> Memo
 
 
 def _always(config: Config, shape: Shape, fleet: Fleet, trained: int) -> dict[str, float]:
-    size, shards = weight_bytes(config), fleet.gpus
+    size, shards = weight_bytes(config), fleet.learners
     found: dict[str, float] = {}
     if shards == 1 or config.lora.rank:
         found["base model" if config.lora.rank else "policy"] = size * shape.parameters
@@ -138,6 +143,15 @@ def _sampler_weights(config: Config, shape: Shape, fleet: Fleet) -> float:
         return 0.0
     both = config.engine.sampler == "embedded" and config.challenger.train and not config.lora.rank
     return (2 if both else 1) * weight_bytes(config) * shape.parameters / fleet.sampler_gpus
+
+
+def _kv_limit(config: Config, fleet: Fleet, weights: float, free: float) -> float:
+    """What the options leave for keys and values: the embedded sampler takes half of what is free by itself."""
+    if config.engine.kv_gib:
+        return config.engine.kv_gib * 2**30
+    if config.engine.sampler == "embedded":
+        return free / 2
+    return flat(config).get("engine.vllm_memory", _USABLE) * fleet.device.memory - weights
 
 
 def _choices(option: str) -> tuple[bool, ...]:

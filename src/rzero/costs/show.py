@@ -17,16 +17,14 @@ _COLUMNS = ("sampling", "of it tail", "update", "weights", "grading", "files", "
 
 def show(name: str, shape: Shape, fleet: Fleet, lengths: Lengths, config: Config, found: Estimate) -> Iterator[str]:
     """Sizes and assumptions, memory, time, and what does not fit."""
-    nodes = "" if fleet.nodes == 1 else f" in {fleet.nodes} nodes"
-    where = "1 x" if fleet.gpus == 1 else f"{fleet.gpus} x"
-    yield f"{name} ({shape.parameters / 1e9:.3g} G parameters) on {where} {fleet.device.name}{nodes}, {_engine(config)}"
+    yield f"{name} ({shape.parameters / 1e9:.3g} G parameters) on {_where(fleet)}, {_engine(config)}"
     yield (
         f"Assumed mean lengths: prompt {lengths.prompt}, question {lengths.question}, answer {lengths.answer} tokens "
         "(--prompt-tokens, --question-tokens, --answer-tokens); one completion of each batch is as long as its limit"
     )
     yield f"Work of an iteration: {found.sampled / 1e6:,.1f} M tokens sampled, {found.trained / 1e6:,.1f} M trained on"
     yield ""
-    yield from _memory(found.memory)
+    yield from _memory(found.memory, together=fleet.together)
     yield ""
     yield from _times(found)
     yield ""
@@ -36,16 +34,28 @@ def show(name: str, shape: Shape, fleet: Fleet, lengths: Lengths, config: Config
     yield f"Efficiency: {found.efficiency.source}"
 
 
+def _where(fleet: Fleet) -> str:
+    if fleet.together:
+        return f"1 x {fleet.device.name}"
+    nodes = "" if fleet.nodes == 1 else f" in {fleet.nodes} nodes"
+    each = "" if fleet.sampler_gpus == 1 else f" of {fleet.sampler_gpus} GPUs each"
+    return (
+        f"{fleet.gpus} x {fleet.device.name}{nodes}: engine.num_learners={fleet.learners}, "
+        f"engine.num_samplers={fleet.samplers}{each}"
+    )
+
+
 def _engine(config: Config) -> str:
     kind = f"LoRA of rank {config.lora.rank}" if config.lora.rank else "all parameters"
     return f"{config.engine.sampler} sampler, {kind}"
 
 
-def _memory(needs: Memory) -> Iterator[str]:
-    yield f"Memory on each device, GiB of {needs.usable / _GIB:.1f} usable"
+def _memory(needs: Memory, *, together: bool) -> Iterator[str]:
+    where = "the device" if together else "each learner's and each sampler's device"
+    yield f"Memory on {where}, GiB of {needs.usable / _GIB:.1f} usable"
     yield from _items(needs.always)
     if needs.weights:
-        yield from _items({"sampler's own weights": needs.weights})
+        yield from _items({"weights": needs.weights}, "while sampling: ")
     yield from _items(needs.updating, "while updating: ")
     yield from _items({"keys and values": min(needs.kv_wanted, needs.kv_room)}, "while sampling: ")
     checkpointed = " (layers checkpointed)" if needs.checkpointing else ""

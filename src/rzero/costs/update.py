@@ -39,7 +39,7 @@ def update_time(
     checkpointing: bool,
     pass_tokens: int,
 ) -> UpdateTime:
-    """``work`` on all of ``fleet``; ``trained`` parameters, in passes of at most ``pass_tokens`` tokens.
+    """``work`` on the learners of ``fleet``; ``trained`` parameters, in passes of at most ``pass_tokens`` tokens.
 
     A backward pass is two forward passes, less the weights' gradients where they are frozen; checkpointed layers are
     computed once more; the ``reference`` reads all tokens, and all updates of a step but the first need
@@ -48,14 +48,14 @@ def update_time(
     forward = step_forward(work, shape)
     whole = trained >= shape.parameters
     passes = (3 if whole else 2) + checkpointing + reference + (1 - 1 / work.updates)
-    rate = fleet.gpus * fleet.device.rate(bytes_per_weight) * efficiency.update
+    rate = fleet.learners * fleet.device.rate(bytes_per_weight) * efficiency.update
     computing = work.steps * passes * forward / rate
     tokens = work.groups * (work.prompt + work.group_size * work.mean)
-    in_turn = max(work.updates, math.ceil(tokens / fleet.gpus / pass_tokens))
+    in_turn = max(work.updates, math.ceil(tokens / fleet.learners / pass_tokens))
     return UpdateTime(
         passes=computing,
         exchange=max(0.0, work.steps * in_turn * _exchange_s(shape, fleet, bytes_per_weight) - computing),
-        optimiser=work.steps * work.updates * _OPTIMISER_BYTES * trained / (fleet.gpus * fleet.device.bandwidth),
+        optimiser=work.steps * work.updates * _OPTIMISER_BYTES * trained / (fleet.learners * fleet.device.bandwidth),
     )
 
 
@@ -71,5 +71,5 @@ def step_forward(work: Training, shape: Shape) -> int:
 
 def _exchange_s(shape: Shape, fleet: Fleet, bytes_per_weight: int) -> float:
     """Of one forward and backward pass: weights are gathered twice, and fp32 gradients scattered once."""
-    others = (fleet.gpus - 1) / fleet.gpus
+    others = (fleet.learners - 1) / fleet.learners
     return others * shape.parameters * (2 * bytes_per_weight + 4) / fleet.link
