@@ -23,20 +23,18 @@ import torch
 
 from harness.gpu_checks import check_gradient, check_logprobs
 from harness.machine import matrix_rate
-from harness.paper_size import ANSWER_TOKENS, PROMPT_TOKENS, iteration
 from harness.problems import synthetic_groups
-from harness.random_model import layers_that_fit, num_weights, random_model, shape
+from harness.random_model import layers_that_fit, random_model, shape
 from harness.report import Report, gib
 from harness.rollouts import groups_from
-from harness.work import Shape, num_tokens, update_work
+from harness.work import num_tokens, update_work
 from rzero import config
+from rzero.costs.device import DEVICES
+from rzero.costs.workload import default_lengths, sampled_tokens, trained_tokens, workload
 from rzero.engines.base import SamplingParams
 from rzero.engines.embedded import EmbeddedSampler
 from rzero.grpo.learner import GrpoLearner
 from rzero.models.language_model import LanguageModel
-
-NOMINAL = {"H200": (989e12, 4.8e12), "H100": (989e12, 3.35e12)}
-"""Dense bf16 FLOP/s and bytes/s of the memory, by a part of the device's name; the makers' figures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,17 +54,19 @@ class Plan:
     tokens_per_microbatch: int
 
 
+PAPER = config.load("paper")
+LENGTHS = default_lengths(PAPER)
 FULL = Plan(
     small="Qwen3-0.6B",
     large="Qwen3-4B",
     check_layers=4,
     rows=(64, 256, 1024),
-    prompt_tokens=PROMPT_TOKENS,
+    prompt_tokens=LENGTHS.prompt,
     short=64,
     long=320,
     groups=8,
     group_size=5,
-    completion_tokens=ANSWER_TOKENS,
+    completion_tokens=LENGTHS.answer,
     tokens_per_microbatch=16384,
 )
 DRY = Plan(
@@ -132,9 +132,9 @@ def measure(plan: Plan) -> Report:
     ratios |= {"update MFU": mfu, "peak GiB": peak / 2**30}
     data |= {"update_tokens_per_s": trained, "layers": layers}
     whole = shape(plan.large).layers
-    hours = iteration(config.load("paper")).hours(
-        sampled_per_s=data[f"{plan.large} decode {plan.rows[-1]}"], trained_per_s=trained * layers / whole
-    )
+    work = workload(PAPER, LENGTHS)
+    sampling_s = sampled_tokens(work) / data[f"{plan.large} decode {plan.rows[-1]}"]
+    hours = (sampling_s + trained_tokens(work) * whole / layers / trained) / 3600
     rows.append([plan.large, "one iteration of the paper's size, estimated", f"{hours:.1f} h"])
     return Report(
         name="gpu",
@@ -147,7 +147,8 @@ def measure(plan: Plan) -> Report:
             "decode: the time of the last steps alone, prompts shared by groups of 8",
             "memory bound: weights and cache read once in every step",
             "MFU: the least work, each prompt once for its group, no recomputation",
-            "estimate: answers of 800 tokens, questions of 400, all votes cast, decoding as with the most rows",
+            f"estimate: answers of {LENGTHS.answer} tokens, questions of {LENGTHS.question}, all votes cast, "
+            "decoding as with the most rows",
         ],
     )
 
@@ -158,9 +159,11 @@ def device() -> Device:
         rate, bandwidth = matrix_rate("bfloat16", size=512), _copy_rate("cpu")
         return Device(name="CPU", kind="cpu", flops=rate, bandwidth=bandwidth, memory=8e9)
     properties = torch.cuda.get_device_properties(0)
-    known = [value for part, value in NOMINAL.items() if part in properties.name]
-    with torch.device("cuda"):
-        flops, bandwidth = known[0] if known else (_cuda_matrix_rate(), _copy_rate("cuda"))
+    known = next((DEVICES[name] for name in ("h100", "h200") if name in properties.name.lower()), None)
+    if known is None:
+        flops, bandwidth = _cuda_matrix_rate(), _copy_rate("cuda")
+    else:
+        flops, bandwidth = known.flops, known.bandwidth
     memory = properties.total_memory
     return Device(name=properties.name, kind="cuda", flops=flops, bandwidth=bandwidth, memory=memory)
 
@@ -188,7 +191,7 @@ def decode(name: str, count: int, plan: Plan, place: Device) -> tuple[float, flo
     steps = plan.long - plan.short
     own = (plan.long + plan.short) / 2
     cached = count // 8 * plan.prompt_tokens + count * own
-    bound_s = steps * (2 * num_weights(sizes) + _cache_bytes(sizes) * cached) / place.bandwidth
+    bound_s = steps * (2 * sizes.parameters + sizes.kv_bytes(2) * cached) / place.bandwidth
     return count * steps / seconds, bound_s / seconds
 
 
@@ -227,11 +230,6 @@ def _learner(model: LanguageModel, plan: Plan) -> GrpoLearner:
         temperature=1.0,
         max_new_tokens=plan.completion_tokens,
     )
-
-
-def _cache_bytes(sizes: Shape) -> int:
-    """Bytes of keys and values of one position."""
-    return 2 * 2 * sizes.layers * sizes.kv_heads * sizes.head_dim
 
 
 def _timed(work: Callable[[], Any]) -> float:

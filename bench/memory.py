@@ -13,7 +13,8 @@ from harness.options import Options, parse
 from harness.peers import started
 from harness.problems import synthetic_groups
 from harness.report import Report, gib
-from harness.work import Shape, num_tokens
+from harness.work import num_tokens
+from rzero.costs.shape import Shape
 
 TOKENS_PER_MICROBATCH = 4096
 GROUPS, GROUP_SIZE, PROMPT_TOKENS, COMPLETION_TOKENS = 2, 8, 64, 448

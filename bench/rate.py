@@ -14,9 +14,10 @@ from harness.options import Options, parse
 from harness.peers import started
 from harness.problems import conversations
 from harness.report import Report
-from harness.work import Shape, num_tokens, sampling_work, update_work
+from harness.work import num_tokens, sampling_work, update_work
 from harness.worker import Worker
 from rzero import domains
+from rzero.costs.shape import Shape
 from rzero.evaluate.tasks import data_path, load_examples
 from rzero.models.resolve import BUNDLED, resolve
 

@@ -15,8 +15,9 @@ from harness.options import Options, parse
 from harness.peers import started
 from harness.problems import conversations, synthetic_groups
 from harness.report import Report
-from harness.work import Shape, sampling_work, update_work
+from harness.work import sampling_work, update_work
 from harness.worker import Worker
+from rzero.costs.shape import Shape
 
 PROMPT_TOKENS = 64
 

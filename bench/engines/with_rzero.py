@@ -11,8 +11,8 @@ import rzero
 from harness.machine import matrix_rate
 from harness.rollouts import groups_from
 from harness.serve import peak_bytes, serve
-from harness.work import Shape
 from rzero import config
+from rzero.costs.shape import Shape
 from rzero.engines.base import SamplingParams
 from rzero.engines.embedded import EmbeddedSampler
 from rzero.engines.process import prepare

@@ -8,48 +8,34 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from harness.work import Shape
+from rzero.costs.memory import GRADIENT, MASTER, MOMENTS
+from rzero.costs.shape import Shape
+from rzero.costs.shapes import CONFIGS
 from rzero.models.head import OutputHead, check_head
 from rzero.models.language_model import LanguageModel
 from rzero.models.open import open_tokenizer
 from rzero.models.rendering import Renderer
 from rzero.models.resolve import BUNDLED, resolve
 
-_QWEN3 = {
-    "model_type": "qwen3",
-    "vocab_size": 151936,
-    "num_key_value_heads": 8,
-    "head_dim": 128,
-    "max_position_embeddings": 32768,
-    "rms_norm_eps": 1e-6,
-    "tie_word_embeddings": True,
+TINY = CONFIGS["Qwen3-0.6B"] | {
+    "vocab_size": 512,
+    "hidden_size": 64,
+    "intermediate_size": 160,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
 }
-CONFIGS: dict[str, dict[str, Any]] = {
-    "Qwen3-0.6B": _QWEN3
-    | {"hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 16},
-    "Qwen3-4B": _QWEN3
-    | {"hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 36, "num_attention_heads": 32},
-    "tiny": _QWEN3
-    | {
-        "vocab_size": 512,
-        "hidden_size": 64,
-        "intermediate_size": 160,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 16,
-    },
-}
-TRAINING_BYTES = 18
-"""Bytes for each weight in full fine-tuning: bf16 weight, fp32 master, gradient and two moments."""
+TRAINING_BYTES = 2 + MASTER + GRADIENT + MOMENTS
+"""Bytes for each parameter in full fine-tuning, with a bf16 weight."""
 
 
 def random_model(name: str, *, layers: int | None, device: str, dtype: torch.dtype) -> LanguageModel:
-    """A model of the shape ``name`` in :data:`CONFIGS`, with fewer ``layers`` if a number is given.
+    """A model of the shape ``name`` (of :mod:`rzero.costs.shapes`, or ``tiny``), with ``layers`` layers if given.
 
     The tokenizer is the bundled micro model's; token ids beyond it decode to nothing. No token ends a completion.
     """
-    values = dict(CONFIGS[name])
+    values = dict(_values(name))
     if layers is not None:
         values["num_hidden_layers"] = layers
     torch.manual_seed(0)
@@ -72,13 +58,8 @@ def random_model(name: str, *, layers: int | None, device: str, dtype: torch.dty
 
 def shape(name: str, *, layers: int | None = None) -> Shape:
     """The sizes of ``name``, with another number of layers if one is given."""
-    values = CONFIGS[name]
+    values = _values(name)
     return Shape.of(values if layers is None else values | {"num_hidden_layers": layers})
-
-
-def num_weights(sizes: Shape) -> int:
-    """Entries of all matrices; embedding and head are one."""
-    return sizes.layer_weights + sizes.vocab * sizes.hidden
 
 
 def layers_that_fit(name: str, memory_bytes: float) -> int:
@@ -87,7 +68,11 @@ def layers_that_fit(name: str, memory_bytes: float) -> int:
     >>> layers_that_fit("Qwen3-4B", 141e9), layers_that_fit("Qwen3-4B", 80e9)
     (36, 18)
     """
-    layers = CONFIGS[name]["num_hidden_layers"]
-    while layers > 1 and TRAINING_BYTES * num_weights(shape(name, layers=layers)) > 0.8 * memory_bytes:
+    layers = shape(name).layers
+    while layers > 1 and TRAINING_BYTES * shape(name, layers=layers).parameters > 0.8 * memory_bytes:
         layers //= 2
     return layers
+
+
+def _values(name: str) -> dict[str, Any]:
+    return TINY if name == "tiny" else CONFIGS[name]

@@ -19,6 +19,8 @@ from typing import Any
 
 from rzero import __version__
 from rzero import config as options
+from rzero.costs import command as costs
+from rzero.doctor import command as doctor
 from rzero.errors import ConfigError, RzeroError
 from rzero.experiments import commands as experiments
 
@@ -30,6 +32,8 @@ R-Zero: a Challenger and a Solver from one base language model teach each other,
   rzero run [PRESET|FILE.toml] [--model M] [--out DIR]   run R-Zero, or go on with a run
   rzero status DIR                                       say where a run stands
   rzero config [PRESET|FILE.toml]                        show the resolved options, each with its meaning
+  rzero doctor [PRESET|FILE.toml] [--model M]            say what this machine has, and what is missing for a run
+  rzero plan [PRESET|FILE.toml] --model SHAPE|DIR        estimate memory and time of a run on GPUs
   rzero ask DIR|MODEL [QUESTION ...]                     put questions to a checkpoint, with votes
   rzero export DIR|MODEL --out DIR                       write a checkpoint as a whole model, adapters merged
   rzero report DIR [DIR2 ...] [--out FILE]               write one page of HTML on one run, or on several side by side
@@ -85,8 +89,8 @@ def _dispatch(arguments: list[str]) -> int:
         hint = f"did you mean {near[0]!r}?" if near else f"commands: {', '.join(COMMANDS)}"
         raise ConfigError(f"command {command!r} does not exist; {hint}")
     parser, run = COMMANDS[command]
-    own_options = experiments.OWN_OPTIONS if command in experiments.COMMANDS else OWN_OPTIONS
-    own, positional, overrides = _split(words, own_options)
+    group = next((group for group in (experiments, costs, doctor) if command in group.COMMANDS), None)
+    own, positional, overrides = _split(words, group.OWN_OPTIONS if group else OWN_OPTIONS)
     return run(parser().parse_args([*own, "--", *positional] if positional else own), overrides)
 
 
@@ -268,6 +272,8 @@ COMMANDS: dict[
     "ask": (_ask_parser, _ask),
     "export": (_export_parser, _export),
     "report": (_report_parser, _report),
+    **costs.COMMANDS,
+    **doctor.COMMANDS,
     **experiments.COMMANDS,
 }
 

@@ -14,17 +14,29 @@ SOURCE = Path(__file__).parents[2] / "src" / "rzero"
 LAYERS = [
     {"types", "errors", "seeds", "user_cache"},
     {"plugins", "config", "grading", "rewards", "curriculum", "memory"},
-    {"domains"},
+    {"domains", "costs"},
     {"runs", "models", "engines", "grpo"},
     {"evaluate"},
     {"analysis"},
     {"report"},
     {"evolve"},
-    {"experiments"},
+    {"experiments", "doctor"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-PURE = {"types", "errors", "seeds", "plugins", "config", "grading", "rewards", "curriculum", "evaluate", "domains"}
+PURE = {
+    "types",
+    "errors",
+    "seeds",
+    "plugins",
+    "config",
+    "grading",
+    "rewards",
+    "curriculum",
+    "evaluate",
+    "domains",
+    "costs",
+}
 HEAVY = {"torch", "transformers", "safetensors", "vllm", "ray", "peft"}
 ALLOWED_ACROSS = {("engines", "models"), ("grpo", "models"), ("rewards", "curriculum")}
 WRAPPED_ONCE = {

@@ -15,7 +15,9 @@ from harness.report import Report, ratio_line, table
 from harness.rounds import interleave, paired_ratio, spread
 
 
-@pytest.mark.parametrize("name", ["all", "harness.problems", "harness.report", "harness.rounds", "harness.paper_size"])
+@pytest.mark.parametrize(
+    "name", ["all", "harness.problems", "harness.report", "harness.rounds", "harness.random_model"]
+)
 def test_examples_in_docstrings(name: str) -> None:
     found = doctest.testmod(importlib.import_module(name))
     assert found.attempted > 0 and found.failed == 0

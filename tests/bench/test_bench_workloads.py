@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from harness.paper_size import iteration
 from harness.problems import conversations, questions, synthetic_groups, word_problems
-from harness.random_model import layers_that_fit, num_weights, shape
-from harness.work import Shape, num_tokens, sampling_work, update_work
-from rzero.config import load
+from harness.random_model import layers_that_fit
+from harness.work import num_tokens, sampling_work, update_work
+from rzero.costs.shape import Shape
 from rzero.rewards.repetition import bleu_distances, cluster
 
 TINY: dict[str, Any] = {
@@ -84,18 +80,3 @@ def test_work_doubles_with_the_prompts_and_more_than_doubles_with_the_length() -
 
 def test_layers_are_halved_until_training_fits() -> None:
     assert [layers_that_fit("Qwen3-4B", gigabytes * 1e9) for gigabytes in (141, 80, 24)] == [36, 18, 4]
-    assert 4.0e9 < num_weights(shape("Qwen3-4B")) < 4.1e9
-    assert 0.55e9 < num_weights(shape("Qwen3-0.6B")) < 0.65e9
-
-
-def test_the_papers_iteration() -> None:
-    whole = iteration(load("paper"))
-    assert whole.hours(sampled_per_s=whole.sampled / 3600, trained_per_s=whole.trained / 3600) == pytest.approx(2)
-    half = iteration(load("paper", {"solver.steps": 8, "challenger.steps": 1}))
-    assert half.sampled < whole.sampled and half.trained < whole.trained
-
-
-def test_shape_of_a_checkpoint_without_head_dim(micro: Path) -> None:
-    config = json.loads((micro / "config.json").read_text())
-    sizes = Shape.of({key: value for key, value in config.items() if key != "head_dim"})
-    assert sizes.head_dim * sizes.heads == sizes.hidden

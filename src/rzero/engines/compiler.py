@@ -19,7 +19,7 @@ _FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-shared", "-fPIC")
 
 def build(source: Path) -> Path:
     """The shared library of ``source``; raises OSError, with the compiler's words, where there can be none."""
-    command = _command()
+    command = compiler_command()
     text = source.read_bytes() + _HEADER.read_bytes()
     key = hashlib.sha256(b"\0".join([text, " ".join([*command, *_FLAGS]).encode(), _processor().encode()]))
     target = user_cache() / "native" / f"{source.stem}-{key.hexdigest()[:16]}.so"
@@ -42,8 +42,8 @@ def _compile(command: list[str], source: Path, target: Path) -> None:
     raise OSError(f"{command[0]} cannot compile {source.name}: {done.stderr.strip()[-300:]}")
 
 
-def _command() -> list[str]:
-    """``$CC``, or the first C compiler on the path."""
+def compiler_command() -> list[str]:
+    """``$CC``, or the first C compiler on the path; raises OSError if there is none."""
     if chosen := os.environ.get("CC"):
         return shlex.split(chosen)
     for name in ("cc", "gcc", "clang"):

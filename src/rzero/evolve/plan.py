@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from rzero.config import Config, LoraConfig, RoleConfig
+from rzero.costs.workload import Lengths, sampled_tokens, workload
 from rzero.errors import ConfigError, ModelError
 from rzero.evaluate.tasks import data_path, load_examples
 from rzero.models.checkpoint import check_safetensors, is_adapter, weight_files
@@ -99,10 +100,8 @@ def _role(name: str, role: RoleConfig) -> str:
 
 def _most_tokens(config: Config) -> int:
     """The longest possible completions of one iteration, in tokens."""
-    challenger, solver, votes = config.challenger, config.solver, config.vote.num_votes * config.vote.max_new_tokens
-    written = challenger.steps * challenger.prompts_per_step * challenger.group_size if challenger.train else 0
-    total = (written + config.generate.num_questions) * (challenger.max_new_tokens + votes)
-    return total + solver.steps * solver.prompts_per_step * solver.group_size * solver.max_new_tokens
+    longest = max(config.challenger.max_new_tokens, config.vote.max_new_tokens, config.solver.max_new_tokens)
+    return sampled_tokens(workload(config, Lengths(prompt=0, question=longest, answer=longest)))
 
 
 def adapter_size(base: Path, lora: LoraConfig) -> int:

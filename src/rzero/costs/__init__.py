@@ -1,0 +1,1 @@
+"""What a run costs in memory and time, from plain numbers: sizes of the model, the work, and the device."""

@@ -1,0 +1,1 @@
+"""What this machine has, what a run would choose on it, what is missing, and how to get it."""
