@@ -30,10 +30,16 @@ MAY_CHANGE = (
     "checkpoint.keep_last",
     "grading.workers",
     "grpo.checkpointing",
+    "engine.cluster",
+    "engine.num_samplers",
+    "engine.num_learners",
+    "engine.ray_address",
+    "engine.ray_timeout_s",
 )
 """Options that a resumed run may change: they alter neither what was computed nor what will be.
 
-The model may have moved; its fingerprint is compared instead of its path.
+The model may have moved; its fingerprint is compared instead of its path. A run may also move to another cluster, as to
+another machine: that changes rounding, and is told (:meth:`RunDirectory.machine_changes`).
 """
 
 
