@@ -33,7 +33,11 @@ def test_gpus_are_whole_where_there_are_enough_and_shared_with_one_learner() -> 
 @pytest.mark.parametrize(
     ("sizes", "options", "words"),
     [
-        ([(1, 0), (1, 0)], {"samplers": 3}, r"num_samplers=3 needs 3 times 1 CPU.*2 CPUs .*n1: 1 CPUs.*lower engine.num"),
+        (
+            [(1, 0), (1, 0)],
+            {"samplers": 3},
+            r"num_samplers=3 needs 3 times 1 CPU.*2 CPUs .*n1: 1 CPUs.*lower engine.num",
+        ),
         ([(3, 0), (3, 0)], {"samplers": 3, "threads": 2}, r"threads=2 needs 3 times 2.*6 CPUs.*or engine.threads"),
         ([(1, 0)], {"learners": 2}, r"num_learners=2 needs 2"),
         ([(8, 3)], {"samplers": 2, "learners": 2}, r"need 4 GPUs.*3 GPUs.*num_learners=1"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import re
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from rzero.engines.placement import Node
 from rzero.engines.process import num_cores
 from rzero.errors import ConfigError, EngineError, MissingExtraError, RzeroError, WorkerLostError
 
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _CALLS_AT_ONCE = 4  # of one worker: what runs long must not keep short questions waiting
 
 
@@ -107,6 +109,7 @@ class RayCluster:
         import ray
 
         self.timeout_s = timeout_s
+        self._workers: list[Worker] = []
         self._joined_before = ray.is_initialized()
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if self._joined_before:
@@ -153,14 +156,19 @@ class RayCluster:
         """
         import ray
 
-        actor = ray.remote(_Process).options(
+        named = type(
+            getattr(make, "__name__", "Worker"), (_Process,), {}
+        )  # so that a list of processes says what each is
+        actor = ray.remote(named).options(
             num_cpus=cpus,
             num_gpus=gpus,
             max_restarts=-1 if restarts else 0,
             max_concurrency=_CALLS_AT_ONCE,
             scheduling_strategy="SPREAD",
         )
-        return Worker(actor.remote(make, arguments), name)
+        worker = Worker(actor.remote(make, arguments), name)
+        self._workers.append(worker)
+        return worker
 
     def put(self, value: Any) -> Stored:
         """Give ``value`` to the object store, from where every worker can read it."""
@@ -185,9 +193,11 @@ class RayCluster:
         return [by_reference[reference] for reference in ready]
 
     def close(self) -> None:
-        """Leave the cluster, which ends all workers; a cluster that was started here ends, too."""
+        """End all workers and leave the cluster, if it was joined here; one that was started here ends, too."""
         import ray
 
+        for worker in self._workers:
+            worker.kill()
         if not self._joined_before:
             ray.shutdown()
 
@@ -228,7 +238,7 @@ def _probe(address: str, timeout_s: float) -> None:
 def _own_error(error: Any, who: str) -> Exception:
     """What a worker's code raised, with its traceback."""
     cause = error.cause
-    trace = str(error.traceback_str).rstrip()
+    trace = _COLOURS.sub("", str(error)).rstrip()
     if isinstance(cause, RzeroError):
         cause.add_note(f"in {who}:\n{trace}")
         return cause

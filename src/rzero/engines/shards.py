@@ -16,6 +16,7 @@ from rzero.engines.base import OnFinish
 from rzero.errors import EngineError, WorkerLostError
 from rzero.types import Completion, FinishReason
 
+_MOST_FILLS = 4  # of a sampler's slots, by one shard
 MOST_LOSSES = 10
 """A shard that has been lost so often is taken to be what kills its samplers."""
 
@@ -37,19 +38,19 @@ class Shard:
 def cut(num_prompts: int, n: int, *, samplers: int, max_rows: int, whole_prompts: bool) -> list[Shard]:
     """The shards of ``n`` completions for each of ``num_prompts`` prompts.
 
-    There is one for each of the ``samplers``, or two, three, ..., so that none holds more than twice the ``max_rows``
-    that a sampler decodes side by side: fewer rows would leave slots empty, more would lose more work with a sampler
-    that dies. Prompts stay whole where they are enough, or where ``whole_prompts`` says so; else each one's completions
-    are divided.
+    There is one for each of the ``samplers``, or two, three, ..., so that none holds more than four times the
+    ``max_rows`` that a sampler decodes side by side: each shard ends with slots that run empty, and each is lost as a
+    whole with a sampler that dies. Prompts stay whole where they are enough, or where ``whole_prompts`` says so; else
+    each one's completions are divided.
 
     >>> [(s.first_prompt, s.num_prompts) for s in cut(5, 4, samplers=2, max_rows=64, whole_prompts=False)]
     [(0, 2), (2, 3)]
-    >>> [(s.first_completion, s.n) for s in cut(1, 24, samplers=2, max_rows=8, whole_prompts=False)]
+    >>> [(s.first_completion, s.n) for s in cut(1, 24, samplers=2, max_rows=4, whole_prompts=False)]
     [(0, 12), (12, 12)]
     """
     if not num_prompts * n:
         return []
-    wanted = samplers * -(-num_prompts * n // (samplers * 2 * max_rows))
+    wanted = samplers * -(-num_prompts * n // (samplers * _MOST_FILLS * max_rows))
     if whole_prompts or num_prompts >= wanted:
         prompts, completions = _borders(num_prompts, wanted), [(0, n)]
     else:
