@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rzero.engines.base import OnFinish, SamplingParams, check_prompts
-from rzero.engines.ray_cluster import Call, RayCluster, Stored, Worker
+from rzero.engines.ray_cluster import Call, RayCluster, Stored, StoredValueLostError, Worker
 from rzero.engines.shards import Ledger, Shard, cut
 from rzero.engines.streaming import Batch
 from rzero.engines.tensors import pack
@@ -148,6 +148,8 @@ class _Run:
         worker, shard = self._busy[call]
         try:
             batch: Batch = call.result()
+        except StoredValueLostError:
+            raise  # not of this worker, which is well
         except WorkerLostError as error:
             del self._busy[call]
             self._first_loss = self._first_loss or error

@@ -31,6 +31,10 @@ def require_ray() -> None:
         )
 
 
+class StoredValueLostError(WorkerLostError):
+    """A stored value went with the process or the node that had it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """A value in the cluster's object store. Handing it on moves nothing; :meth:`get` reads it."""
@@ -38,8 +42,14 @@ class Stored:
     reference: Any
 
     def get(self) -> Any:
-        """The value. Raises WorkerLostError if it went with the process or node that had it."""
-        return Call(self.reference, "the value's owner").result()
+        """The value. Raises StoredValueLostError if it is gone."""
+        import ray
+        from ray.exceptions import RayError
+
+        try:
+            return ray.get(self.reference)
+        except RayError as error:
+            raise StoredValueLostError(f"a value that was shared by its process is gone: {_one_line(error)}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +210,13 @@ class RayCluster:
             worker.kill()
         if not self._joined_before:
             ray.shutdown()
+
+
+def own_address() -> str:
+    """Where other nodes reach the node of this process."""
+    import ray
+
+    return ray.util.get_node_ip_address()
 
 
 class _Process:

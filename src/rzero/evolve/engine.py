@@ -133,9 +133,9 @@ class EmbeddedEngine:
         learner = self._learner(model, reference=reference, role=role)
         return Policy(learner=learner, sampler=self._sampler(model, lambda: learner.policy_version))
 
-    def learner(self, checkpoint: Path, *, reference: Path, role: RoleConfig) -> Learner:
-        """A learner over ``checkpoint`` alone."""
-        return self._learner(self._open_trainable(checkpoint), reference=reference, role=role)
+    def learner(self, checkpoint: Path, *, reference: Path, role: RoleConfig, sharded: bool) -> Learner:
+        """A learner over ``checkpoint`` alone; ``sharded``: this process's part of one, in the group that it joined."""
+        return self._learner(self._open_trainable(checkpoint), reference=reference, role=role, sharded=sharded)
 
     def release(self) -> None:
         """Drop the frozen models, but not the base of adapters; the trained one goes with its :class:`Policy`."""
@@ -157,11 +157,16 @@ class EmbeddedEngine:
             model, max_rows=options.max_rows, kv_bytes=_bytes(options.kv_gib), policy_version=policy_version
         )
 
-    def _learner(self, model: LanguageModel, *, reference: Path, role: RoleConfig) -> Learner:
+    def _learner(self, model: LanguageModel, *, reference: Path, role: RoleConfig, sharded: bool = False) -> Learner:
         from rzero.grpo.learner import GrpoLearner
 
+        kind = GrpoLearner
+        if sharded:
+            from rzero.grpo.sharded import ShardedLearner
+
+            kind = ShardedLearner
         options = self._config.grpo
-        return GrpoLearner(
+        return kind(
             model,
             reference=self._open_frozen(reference) if options.kl_weight > 0 else None,
             options=options,

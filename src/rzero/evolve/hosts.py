@@ -18,7 +18,7 @@ from rzero import __version__
 from rzero.config import Config, RoleConfig
 from rzero.engines.base import Learner, Sampler
 from rzero.engines.fleet import Job, Source
-from rzero.engines.ray_cluster import Stored
+from rzero.engines.ray_cluster import Stored, own_address
 from rzero.engines.streaming import Batch, Generation
 from rzero.engines.tensors import PackedTensor, pack, unpack
 from rzero.errors import EngineError, ModelError
@@ -71,8 +71,7 @@ class SamplerHost(Host):
 
     def start(self, job: Job) -> Batch:
         """Begin a job and wait for its first batch. What was going on before is given up."""
-        if self._generation is not None:
-            self._generation.abandon()
+        self._abandon()
         sampler = self._sampler(job.source)
         self._generation = Generation(sampler, job.prompts, job.params, ask=job.ask)
         return self._generation.next()
@@ -83,10 +82,15 @@ class SamplerHost(Host):
         return self._generation.next(verdict)
 
     def release(self) -> None:
-        """Drop all models but the base of adapters."""
+        """Give up what is going on, and drop all models but the base of adapters."""
+        self._abandon()
         self._samplers.clear()
-        self._generation = None
         self._engine.release()
+
+    def _abandon(self) -> None:
+        if self._generation is not None:
+            self._generation.abandon()
+            self._generation = None
 
     def _sampler(self, source: Source) -> Sampler:
         key = source.checkpoint, source.replica
@@ -106,18 +110,33 @@ class SamplerHost(Host):
 
 
 class LearnerHost(Host):
-    """A learner."""
+    """A learner, or one of several that make one together."""
 
     def __init__(self, config: Config, base: Path) -> None:
         super().__init__(config, base)
         self._learner: Learner | None = None
+        self._sharded = False
+
+    def meeting_place(self) -> tuple[str, int]:
+        """An address and a free port on this node, for all to :meth:`join`."""
+        from rzero.grpo.process_group import free_port
+
+        address = own_address()
+        return address, free_port(address)
+
+    def join(self, rank: int, number: int, address: str, port: int) -> None:
+        """Become learner ``rank`` of ``number``; from then on all have to be asked the same at the same time."""
+        from rzero.grpo.process_group import join
+
+        join(rank=rank, world_size=number, address=address, port=port, device=self._engine.machine["device"])
+        self._sharded = True
 
     def open(self, checkpoint: Path, reference: Path, role: RoleConfig) -> tuple[int, int]:
         """Start on ``checkpoint``; its policy version, and about how many bytes a save will have."""
         self._learner = None
         self._engine.release()
         self._require(checkpoint)
-        self._learner = self._engine.learner(checkpoint, reference=reference, role=role)
+        self._learner = self._engine.learner(checkpoint, reference=reference, role=role, sharded=self._sharded)
         return self._learner.policy_version, self._learner.save_bytes
 
     def step(self, groups: Stored) -> tuple[Mapping[str, float], int]:

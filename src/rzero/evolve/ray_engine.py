@@ -47,8 +47,9 @@ class RayEngine:
         try:
             self._placement = self._place()
             workers = self._start(SamplerHost, options.num_samplers, self._placement.sampler, name="sampler")
-            self._learners = self._start(LearnerHost, options.num_learners, self._placement.learner, name="learner")
+            self._learners = self._start_learners()
             self._greet([*workers, *self._learners])
+            self._join(self._learners)
             max_context, machine = workers[0].call("describe").result()
         except BaseException:
             self._cluster.close()
@@ -78,9 +79,9 @@ class RayEngine:
     def policy(self, checkpoint: Path, *, reference: Path, role: RoleConfig) -> Policy:
         """The learners over ``checkpoint``, and all samplers, each with a copy of the policy."""
         if not self._learners:
-            share, number = self._placement.learner, self._config.engine.num_learners
-            self._learners = self._start(LearnerHost, number, share, name="learner")
+            self._learners = self._start_learners()
             self._greet(self._learners)
+            self._join(self._learners)
         learner = RemoteLearner(
             self._cluster,
             self._learners,
@@ -127,6 +128,18 @@ class RayEngine:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(_LOOK_S)
+
+    def _start_learners(self) -> list[Worker]:
+        return self._start(LearnerHost, self._config.engine.num_learners, self._placement.learner, name="learner")
+
+    @staticmethod
+    def _join(learners: Sequence[Worker]) -> None:
+        """Make several learners one."""
+        if len(learners) > 1:
+            address, port = learners[0].call("meeting_place").result()
+            calls = [worker.call("join", rank, len(learners), address, port) for rank, worker in enumerate(learners)]
+            for call in calls:
+                call.result()
 
     def _start(self, kind: type[Host], number: int, share: Share, *, name: str) -> list[Worker]:
         changes: dict[str, Any] = {"engine.threads": share.threads}

@@ -144,7 +144,9 @@ class RunDirectory:
             return []
         recorded = manifest["machine"]
         return [
-            f"{name}: {recorded.get(name)} -> {value}" for name, value in machine.items() if recorded.get(name) != value
+            f"{name}: {recorded.get(name)} -> {machine.get(name)}"
+            for name in recorded | machine
+            if recorded.get(name) != machine.get(name)
         ]
 
     @staticmethod
