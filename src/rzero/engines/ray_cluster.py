@@ -114,7 +114,8 @@ class RayCluster:
         # Ray is about to stop hiding GPUs from processes that asked for none, and warns of it; they are told so anyway.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         os.environ.setdefault("RAY_worker_niceness", "0")  # workers are what a node is there for, not a background
-        os.environ.setdefault("RAY_gcs_rpc_server_connect_timeout_s", str(max(1, int(timeout_s))))
+        if address:  # how often Ray asks a head node that does not answer; a local one may take its time to start
+            os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "2")
         logging.getLogger("ray").setLevel(logging.ERROR)
         import ray
 
