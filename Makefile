@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 SMALL_MODEL := models/SmolLM2-135M-Instruct
 
-.PHONY: demo demo-llm test check bench clean
+.PHONY: demo demo-llm test test-cluster check bench clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +25,9 @@ demo-llm: $(VENV)/.installed ## set up, fetch a small language model, run two it
 
 test: $(VENV)/.installed ## set up, then run all tests
 	$(BIN)/python -m pytest
+
+test-cluster: $(VENV)/.installed ## run those with a Ray cluster on this machine (minutes)
+	$(BIN)/python -m pytest -m cluster tests/cluster
 
 # The engines that `make bench` compares with, each in an environment of its own.
 VLLM_VENV := .venv-bench-vllm

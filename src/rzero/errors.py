@@ -10,6 +10,7 @@
     ├── DiskFullError      no room for an artefact; what was saved before is intact
     ├── StalledError       the co-evolution cannot go on (an empty curriculum, say)
     ├── EngineError        a sampler or a learner broke
+    │   └── WorkerLostError  the process or the node that it ran on is gone
     └── MissingExtraError  an optional dependency is not installed; the message holds the command that installs it
 
 A bad rollout is data, not an error: it is recorded and counted. These classes are for broken machines and bad input.
@@ -63,6 +64,10 @@ class StalledError(RzeroError, RuntimeError):
 
 class EngineError(RzeroError, RuntimeError):
     """A sampler or learner failed."""
+
+
+class WorkerLostError(EngineError):
+    """A process of the engine is gone, through no fault of what it was asked: the same may succeed elsewhere."""
 
 
 class MissingExtraError(RzeroError, ImportError):

@@ -202,6 +202,24 @@ class EngineConfig(_Section):
     """Most memory for the keys and values of running completions, in GiB; 0 takes half of what is free."""
     threads: int = Field(default=0, ge=0)
     """CPU threads; 0 takes all cores. Part of a run's identity: other thread counts round differently."""
+    cluster: Literal["none", "ray"] = "none"
+    """ray: samplers and learners are processes that Ray places on the nodes of a cluster; needs the ray extra."""
+    num_samplers: int = Field(default=1, ge=1)
+    """Processes that sample, each with threads CPU threads (0: as many as all can have alike) or a GPU."""
+    num_learners: int = Field(default=1, ge=1)
+    """Processes among which a policy in training is divided."""
+    ray_address: str = ""
+    """host:port of the cluster's head node, or auto on one of its nodes; none starts Ray on this machine."""
+    ray_timeout_s: float = Field(default=20.0, gt=0.0)
+    """Longest wait for the cluster, its nodes and a new process on them, in seconds. Raise it where nodes come slowly.
+    """
+
+    @model_validator(mode="after")
+    def _processes_need_a_cluster(self) -> EngineConfig:
+        for name in ("num_samplers", "num_learners"):
+            if self.cluster == "none" and getattr(self, name) > 1:
+                raise ValueError(f"engine.{name}={getattr(self, name)} needs a cluster; set engine.cluster=ray")
+        return self
 
 
 class GradingConfig(_Section):

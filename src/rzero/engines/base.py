@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from rzero.errors import EngineError
 from rzero.types import Completion, Group
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ class SamplingParams:
 
     ``n`` completions per prompt; ``temperature`` 0 is greedy; ``top_k`` 0 and ``top_p`` 1 switch those cuts off.
     ``stop`` strings end a completion (they stay in its tokens and text). Completion j of prompt i draws from a random
-    stream of its own, made of (``seed``, i, j), so neither batching nor scheduling changes which numbers it uses.
+    stream of its own, made of (``seed``, ``first_prompt`` + i, ``first_completion`` + j), so neither batching nor
+    scheduling changes which numbers it uses, nor does cutting a call into several.
     """
 
     n: int = 1
@@ -33,10 +35,24 @@ class SamplingParams:
     top_k: int = 0
     stop: tuple[str, ...] = ()
     seed: int = 0
+    first_prompt: int = 0
+    first_completion: int = 0
 
 
 OnFinish: TypeAlias = Callable[[int, int, Completion], bool]
 """(prompt index, completion index, completion) -> whether the prompt's unfinished completions are no longer needed."""
+
+
+def check_prompts(prompts: Sequence[Sequence[int]], *, max_context: int, first: int = 0) -> None:
+    """Raises EngineError for an empty prompt and for one that leaves no room; ``first`` is the number of the first."""
+    for index, prompt in enumerate(prompts, start=first):
+        if not prompt:
+            raise EngineError(f"prompt {index} is empty; a model continues at least one token")
+        if len(prompt) >= max_context:
+            raise EngineError(
+                f"prompt {index} has {len(prompt)} tokens, the model's context is {max_context}: no room for a "
+                "completion; shorten the prompt"
+            )
 
 
 class Sampler(Protocol):
@@ -85,6 +101,11 @@ class Learner(Protocol):
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """The policy's weights in compute precision."""
+        ...
+
+    @property
+    def save_bytes(self) -> int:
+        """About how many bytes :meth:`save` writes."""
         ...
 
     def save(self, path: Path) -> None:

@@ -154,7 +154,8 @@ class Drafts:
 
     def _stream(self, row: Row) -> NDArray[np.float64]:
         width: int = self._uniforms.shape[-1]
-        return uniforms(self._params.seed, row.prompt, row.completion, width)
+        prompt, completion = self._params.first_prompt + row.prompt, self._params.first_completion + row.completion
+        return uniforms(self._params.seed, prompt, completion, width)
 
     def _reserve(self, columns: int) -> None:
         have = self._tokens.shape[1]

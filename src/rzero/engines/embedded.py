@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from rzero.engines.base import OnFinish, SamplingParams
+from rzero.engines.base import OnFinish, SamplingParams, check_prompts
 from rzero.engines.cache import count_layers
 from rzero.engines.drafts import Drafts, Results, Row
 from rzero.engines.paged.cache import PagedCache
@@ -111,25 +111,19 @@ class EmbeddedSampler:
     def load_weights(self, source: Path | Iterable[tuple[str, Tensor]], *, policy_version: int) -> None:
         """Replace the weights in place by a checkpoint directory's or by (name, tensor) pairs.
 
-        Raises EngineError for names or shapes that are not this model's, for weights that did not come, and if a
-        learner owns the weights; ModelError for a damaged checkpoint.
+        Those that training changes must all come; of an adapter, that is the adapter alone. Raises EngineError for
+        names or shapes that are not this model's, for weights that did not come, and if a learner owns the weights;
+        ModelError for a damaged checkpoint.
         """
         if callable(self._policy_version):
             raise EngineError("this sampler shares its weights with a learner; restore the learner instead")
-        load_weights(self._model.module, source)
+        load_weights(self._model.module, source, required=self._model.trained)
         self._policy_version = policy_version
 
     def _rows(self, prompts: Sequence[Sequence[int]], params: SamplingParams) -> list[Row]:
         """All rows, long prompts first and equal ones together, after checking that each has room."""
         context = self._model.max_context
-        for index, prompt in enumerate(prompts):
-            if not prompt:
-                raise EngineError(f"prompt {index} is empty; a model continues at least one token")
-            if len(prompt) >= context:
-                raise EngineError(
-                    f"prompt {index} has {len(prompt)} tokens, the model's context is {context}: no room for a "
-                    "completion; shorten the prompt"
-                )
+        check_prompts(prompts, max_context=context, first=params.first_prompt)
         ids = [tuple(prompt) for prompt in prompts]
         order = sorted(range(len(ids)), key=lambda index: (-len(ids[index]), ids[index], index))
         return [

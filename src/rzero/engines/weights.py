@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -13,8 +13,10 @@ from rzero.errors import EngineError
 from rzero.models.checkpoint import check_directory, weight_files
 
 
-def load_weights(module: nn.Module, source: Path | Iterable[tuple[str, Tensor]]) -> None:
-    """Copy ``source`` into the parameters of ``module``, casting to their dtype.
+def load_weights(
+    module: nn.Module, source: Path | Iterable[tuple[str, Tensor]], *, required: Mapping[str, Tensor]
+) -> None:
+    """Copy ``source`` into the parameters of ``module``, casting to their dtype; all of ``required`` must come.
 
     ``source`` is a checkpoint directory (safetensors in the Hugging Face layout) or (name, tensor) pairs that are taken
     one at a time. Weights that are tied may come under any or all of their names. Raises EngineError for a name that
@@ -23,7 +25,7 @@ def load_weights(module: nn.Module, source: Path | Iterable[tuple[str, Tensor]])
     """
     pairs = read_checkpoint(source) if isinstance(source, Path) else source
     targets = module.state_dict()
-    missing = {tensor.data_ptr(): name for name, tensor in targets.items()}
+    missing = {tensor.data_ptr(): name for name, tensor in required.items()}
     with torch.no_grad():
         for name, tensor in pairs:
             target = targets.get(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,12 +55,15 @@ def from_run(root: Path, iteration: int | None) -> Source:
 def ask(source: Source, *, questions: Sequence[str], write: int = 0) -> Iterator[str]:
     """Lines for the terminal: the given questions and ``write`` new ones of the Challenger, each with its votes."""
     config, solver = source.config, source.solver
-    with Grader(timeout_s=config.grading.timeout_s, workers=config.grading.workers) as grader:
+    with (
+        Grader(timeout_s=config.grading.timeout_s, workers=config.grading.workers) as grader,
+        closing(open_engine(config, source.base)) as engine,
+    ):
         parts = Parts(
             config=config,
             domain=domains.load(config.domain),
             grader=grader,
-            engine=open_engine(config, source.base),
+            engine=engine,
             console=Console("none"),
         )
         asked = list(questions)

@@ -63,17 +63,15 @@ class Parts:
         nothing = Completion(token_ids=(), logprobs=(), finish_reason=FinishReason.LENGTH, text="")
         groups = [[nothing] * params.n for _ in prompts]
 
-        def finished(prompt: int, completion: int, made: Completion) -> bool:
-            return on_finish is not None and on_finish(prompt, completion, made)
-
-        for index in set(range(len(prompts))) - set(fits):
-            for completion in range(params.n):
-                finished(index, completion, nothing)
+        if on_finish is not None:
+            for index in set(range(len(prompts))) - set(fits):
+                for completion in range(params.n):
+                    on_finish(index, completion, nothing)
         sampled = sampler.generate(
             [rendered[index] for index in fits],
             params,
             on_progress=on_progress,
-            on_finish=lambda prompt, completion, made: finished(fits[prompt], completion, made),
+            on_finish=None if on_finish is None else lambda i, j, made: on_finish(fits[i], j, made),
         )
         for index, group in zip(fits, sampled, strict=True):
             groups[index] = group

@@ -6,7 +6,7 @@ This is where ``grpo``, ``engines`` and ``models`` meet; none of them knows anot
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -60,9 +60,21 @@ class Engine(Protocol):
         """Let go of all models; called after each phase."""
         ...
 
+    def recover(self) -> None:
+        """After a WorkerLostError of a policy: let go of what is left of it."""
+        ...
+
+    def close(self) -> None:
+        """End what runs outside this process."""
+        ...
+
 
 def open_engine(config: Config, base: Path) -> Engine:
-    """The engine that the options name."""
+    """The engine that the options name; whoever opens it closes it."""
+    if config.engine.cluster == "ray":
+        from rzero.evolve.ray_engine import RayEngine
+
+        return RayEngine(config, base)
     return EmbeddedEngine(config, base)
 
 
@@ -106,21 +118,55 @@ class EmbeddedEngine:
 
     def sampler(self, checkpoint: Path) -> Sampler:
         """A sampler over a frozen checkpoint."""
+        return self._sampler(self._open_frozen(checkpoint), 0)
+
+    def replica(self, checkpoint: Path) -> Sampler:
+        """A sampler over a model of its own, like the one that :meth:`policy` trains, to load weights into.
+
+        Its version is -1 until some are.
+        """
+        return self._sampler(self._open_trainable(checkpoint), -1)
+
+    def policy(self, checkpoint: Path, *, reference: Path, role: RoleConfig) -> Policy:
+        """A learner over ``checkpoint`` and a sampler over the same weights."""
+        model = self._open_trainable(checkpoint)
+        learner = self._learner(model, reference=reference, role=role)
+        return Policy(learner=learner, sampler=self._sampler(model, lambda: learner.policy_version))
+
+    def learner(self, checkpoint: Path, *, reference: Path, role: RoleConfig, sharded: bool) -> Learner:
+        """A learner over ``checkpoint`` alone; ``sharded``: this process's part of one, in the group that it joined."""
+        return self._learner(self._open_trainable(checkpoint), reference=reference, role=role, sharded=sharded)
+
+    def release(self) -> None:
+        """Drop the frozen models, but not the base of adapters; the trained one goes with its :class:`Policy`."""
+        kept = {self._base} if self._config.lora.rank else set()
+        self._frozen = {path: model for path, model in self._frozen.items() if path in kept}
+        gc.collect()
+
+    def recover(self) -> None:
+        """Nothing is ever lost inside one process."""
+
+    def close(self) -> None:
+        """Nothing runs outside this process."""
+
+    def _sampler(self, model: LanguageModel, policy_version: int | Callable[[], int]) -> Sampler:
         from rzero.engines.embedded import EmbeddedSampler
 
         options = self._config.engine
         return EmbeddedSampler(
-            self._open_frozen(checkpoint), max_rows=options.max_rows, kv_bytes=_bytes(options.kv_gib)
+            model, max_rows=options.max_rows, kv_bytes=_bytes(options.kv_gib), policy_version=policy_version
         )
 
-    def policy(self, checkpoint: Path, *, reference: Path, role: RoleConfig) -> Policy:
-        """A learner over ``checkpoint`` and a sampler over the same weights."""
-        from rzero.engines.embedded import EmbeddedSampler
+    def _learner(self, model: LanguageModel, *, reference: Path, role: RoleConfig, sharded: bool = False) -> Learner:
         from rzero.grpo.learner import GrpoLearner
 
+        kind = GrpoLearner
+        if sharded:
+            from rzero.grpo.sharded import ShardedLearner
+
+            kind = ShardedLearner
         options = self._config.grpo
-        model = self._open_trainable(checkpoint)
-        learner = GrpoLearner(
+        return kind(
             model,
             reference=self._open_frozen(reference) if options.kl_weight > 0 else None,
             options=options,
@@ -129,19 +175,6 @@ class EmbeddedEngine:
             temperature=role.temperature,
             max_new_tokens=role.max_new_tokens,
         )
-        sampler = EmbeddedSampler(
-            model,
-            max_rows=self._config.engine.max_rows,
-            kv_bytes=_bytes(self._config.engine.kv_gib),
-            policy_version=lambda: learner.policy_version,
-        )
-        return Policy(learner=learner, sampler=sampler)
-
-    def release(self) -> None:
-        """Drop the frozen models, but not the base of adapters; the trained one goes with its :class:`Policy`."""
-        kept = {self._base} if self._config.lora.rank else set()
-        self._frozen = {path: model for path, model in self._frozen.items() if path in kept}
-        gc.collect()
 
     def _open_trainable(self, checkpoint: Path) -> LanguageModel:
         if not self._config.lora.rank or is_adapter(checkpoint):

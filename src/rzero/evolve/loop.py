@@ -7,6 +7,7 @@ and does the rest. To resume is to run it again.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -76,9 +77,9 @@ def run(config: Config, out: str | Path) -> RunResult:
     with (
         RunDirectory.open(out, config, model_fingerprint=fingerprint(base), base=base, data=data) as directory,
         Grader(timeout_s=config.grading.timeout_s, workers=config.grading.workers) as grader,
+        closing(open_engine(config, base)) as engine,
     ):
         console = Console(config.progress, log=directory.log_path)
-        engine = open_engine(config, base)
         for change in directory.machine_changes(engine.machine):
             console.note(f"warning: {change} since the run began; from here on results are rounded differently")
         rebuild_metrics(directory)

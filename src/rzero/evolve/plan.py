@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rzero.config import Config, LoraConfig, RoleConfig
 from rzero.costs.workload import Lengths, sampled_tokens, workload
+from rzero.engines.ray_cluster import require_ray
 from rzero.errors import ConfigError, ModelError
 from rzero.evaluate.tasks import data_path, load_examples
 from rzero.models.checkpoint import check_safetensors, is_adapter, weight_files
@@ -37,6 +38,8 @@ def check_options(config: Config) -> dict[str, str]:
         digests[path.stem] = hashlib.sha256(path.read_bytes()).hexdigest()
     if config.lora.rank:
         require_peft()
+    if config.engine.cluster == "ray":
+        require_ray()
     for option, value, built_in in (
         ("challenger.reward", config.challenger.reward, "uncertainty"),
         ("solver.reward", config.solver.reward, "agreement"),

@@ -1,7 +1,8 @@
 """The step loop that both training phases share: sample, reward, update, save, resume.
 
 A step is safe once its rollouts, its metrics and the learner's state are on disk and ``state.json`` says so. A step
-that was interrupted is sampled again from the same seeds, so nothing of it needs saving.
+that was interrupted is sampled again from the same seeds, so nothing of it needs saving. Where the learner is in
+another process and that is lost, the loop does what resuming the run would do: it goes on from the last save.
 """
 
 from __future__ import annotations
@@ -16,15 +17,19 @@ from typing import Any
 
 from rzero.config import RoleConfig
 from rzero.engines.base import Learner, Sampler
+from rzero.errors import WorkerLostError
 from rzero.evolve.context import Context
 from rzero.evolve.tracking import position
 from rzero.runs.atomic import replace_directory, require_space, write_json, write_jsonl
-from rzero.runs.metrics import append_metrics
+from rzero.runs.metrics import append_metrics, rebuild_metrics
 from rzero.runs.store import PhaseDirectory
 from rzero.types import Completion, Group, Phase, Rollout
 
 LEARNER_FILES = ("learner.safetensors", "learner.json")
 """The optimiser's state, which a phase's final checkpoint leaves out: each phase starts with a fresh optimiser."""
+
+MOST_LOSSES = 3
+"""Learners that are lost one after the other, with no save between, before the run gives up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,19 +52,41 @@ def train(
 ) -> None:
     """Run a training phase from its resume point to its final checkpoint. ``collect`` samples and rewards one step."""
     directory = context.directory(iteration, phase)
-    done = context.run.state.done_in(iteration, phase)
-    if done < role.steps:
-        policy = context.engine.policy(start, reference=context.lineage.reference(start), role=role)
-        if done:
-            policy.learner.restore(directory.resumable(done))
-        size = _save_size(policy.learner)
-        for step in range(done + 1, role.steps + 1):
-            _step(context, directory, step, policy.learner, collect=lambda n: collect(n, policy.sampler), size=size)
-            if step % context.config.checkpoint.every_steps == 0 or step == role.steps:
-                _save(context, directory, step, policy.learner, size=size)
+    losses, before = 0, -1
+    while (done := context.run.state.done_in(iteration, phase)) < role.steps:
+        try:
+            _take_steps(context, directory, done, role=role, start=start, collect=collect)
+        except WorkerLostError as error:
+            losses = losses + 1 if done == before else 1
+            before = done
+            if losses == MOST_LOSSES:
+                raise
+            context.console.note(f"warning: {error}; going on from step {done} of {phase}")
+            context.engine.recover()
+            rebuild_metrics(context.run)
     _finish(directory, role.steps)
     context.run.state.complete(iteration, phase)
     shutil.rmtree(directory.root / "resumable", ignore_errors=True)
+
+
+def _take_steps(
+    context: Context,
+    directory: PhaseDirectory,
+    done: int,
+    *,
+    role: RoleConfig,
+    start: Path,
+    collect: Callable[[int, Sampler], Batch],
+) -> None:
+    """The steps behind the ``done`` first ones, from their save."""
+    policy = context.engine.policy(start, reference=context.lineage.reference(start), role=role)
+    if done:
+        policy.learner.restore(directory.resumable(done))
+    size = policy.learner.save_bytes
+    for step in range(done + 1, role.steps + 1):
+        _step(context, directory, step, policy.learner, collect=lambda n: collect(n, policy.sampler), size=size)
+        if step % context.config.checkpoint.every_steps == 0 or step == role.steps:
+            _save(context, directory, step, policy.learner, size=size)
 
 
 def groups_of(
@@ -133,11 +160,6 @@ def _finish(directory: PhaseDirectory, last: int) -> None:
                 os.link(file, target)
             except OSError:  # a file system without hard links
                 shutil.copyfile(file, target)
-
-
-def _save_size(learner: Learner) -> int:
-    """Bytes of one save: the weights, their fp32 masters and AdamW's two fp32 moments."""
-    return sum(tensor.numel() * (tensor.element_size() + 12) for _, tensor in learner.weights())
 
 
 def _headline(metrics: dict[str, float]) -> str:

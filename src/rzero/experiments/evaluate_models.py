@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,8 +103,10 @@ def evaluate_models(models: Mapping[str, Path | None], protocol: Protocol, out: 
         "chance": {part.name: part.loaded.chance for part in parts},
     }
     summary: dict[str, dict[str, Any]] = {}
-    engine = open_engine(config, next(iter(paths.values())))
-    with Grader(timeout_s=config.grading.timeout_s, workers=config.grading.workers) as grader:
+    with (
+        closing(open_engine(config, next(iter(paths.values())))) as engine,
+        Grader(timeout_s=config.grading.timeout_s, workers=config.grading.workers) as grader,
+    ):
         shared = Parts(config=config, domain=domain, grader=grader, engine=engine, console=console)
         for name, path in paths.items():
             found = run_parts(

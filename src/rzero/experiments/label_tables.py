@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -50,13 +51,16 @@ def label_tables(root: Path, config: Config, *, limit: int, out: Path, judge: Ju
     votes = {number: run.phase(number, Phase.VOTE).rows("votes.jsonl") for number in iterations}
     if judge is not None:
         judge.ask_all(row["question"] for rows in votes.values() for row in rows)
-    with Grader(timeout_s=config.grading.timeout_s, workers=config.grading.workers) as grader:
+    with (
+        Grader(timeout_s=config.grading.timeout_s, workers=config.grading.workers) as grader,
+        closing(open_engine(config, run.base)) as engine,
+    ):
         labels = {number: judged(rows, oracle, grader) for number, rows in votes.items()}
         questions = {
             number: answerable(rows, oracle, limit=limit, seed=derive_seed(config.seed, number, "two-way"))
             for number, rows in votes.items()
         }
-        engine, console = open_engine(config, run.base), Console(config.progress)
+        console = Console(config.progress)
         parts = Parts(config=config, domain=domain, grader=grader, engine=engine, console=console)
         lineage = Lineage(config=config, run=run, base=run.base)
         table = _ask(parts, {number: lineage.solver(number) for number in solvers}, questions)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from rzero import domains
 from rzero.config import Config
+from rzero.engines.process import prepare
 from rzero.errors import DataError, RunDirectoryError
 from rzero.evaluate.tasks import json_rows
-from rzero.evolve.engine import open_engine
 from rzero.models.fingerprint import fingerprint
 from rzero.runs.atomic import read_json, replace_directory, write_json, write_jsonl
 from rzero.runs.console import Console
@@ -90,8 +90,7 @@ def _train(config: Config, start: Path, rows: Sequence[Labelled], checkpoint: Pa
     from rzero.grpo.supervised import SupervisedLearner, as_group
     from rzero.models.open import open_model
 
-    engine = open_engine(config, start)  # sets the number of threads
-    engine.release()
+    prepare(config.engine.threads)
     options, domain, console = config.model, domains.load(config.domain), Console(config.progress)
     model = open_model(start, dtype=options.dtype, device=options.device, trust_remote_code=options.trust_remote_code)
     learner = SupervisedLearner(model, options=config.grpo, learning_rate=config.solver.learning_rate)

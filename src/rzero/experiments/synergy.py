@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,10 @@ def synergy(config: Config, sft_config: Config, rows: Sequence[Labelled], seeds:
 
 def _evaluate(config: Config, paths: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
     """Model -> test set -> its figures."""
-    engine = open_engine(config, paths["base"])
-    with Grader(timeout_s=config.grading.timeout_s, workers=config.grading.workers) as grader:
+    with (
+        closing(open_engine(config, paths["base"])) as engine,
+        Grader(timeout_s=config.grading.timeout_s, workers=config.grading.workers) as grader,
+    ):
         parts = Parts(
             config=config,
             domain=domains.load(config.domain),

@@ -116,6 +116,11 @@ class GrpoLearner:
         for name, parameter in self._model.trained.items():
             yield name, parameter.detach()
 
+    @property
+    def save_bytes(self) -> int:
+        """Bytes of one save: the weights that are trained, their fp32 masters and AdamW's two fp32 moments."""
+        return sum(tensor.numel() * (tensor.element_size() + 12) for _, tensor in self.weights())
+
     def save(self, path: Path) -> None:
         """Write the policy and the learner's state into the existing directory ``path`` (see ``checkpoint.py``)."""
         self._save_policy(path)

@@ -30,10 +30,16 @@ MAY_CHANGE = (
     "checkpoint.keep_last",
     "grading.workers",
     "grpo.checkpointing",
+    "engine.cluster",
+    "engine.num_samplers",
+    "engine.num_learners",
+    "engine.ray_address",
+    "engine.ray_timeout_s",
 )
 """Options that a resumed run may change: they alter neither what was computed nor what will be.
 
-The model may have moved; its fingerprint is compared instead of its path.
+The model may have moved; its fingerprint is compared instead of its path. A run may also move to another cluster, as to
+another machine: that changes rounding, and is told (:meth:`RunDirectory.machine_changes`).
 """
 
 
@@ -138,7 +144,9 @@ class RunDirectory:
             return []
         recorded = manifest["machine"]
         return [
-            f"{name}: {recorded.get(name)} -> {value}" for name, value in machine.items() if recorded.get(name) != value
+            f"{name}: {recorded.get(name)} -> {machine.get(name)}"
+            for name in recorded | machine
+            if recorded.get(name) != machine.get(name)
         ]
 
     @staticmethod
