@@ -34,6 +34,31 @@ class Row:
     limit: int
 
 
+def rows_of(prompts: Sequence[Sequence[int]], params: SamplingParams, *, context: int) -> list[Row]:
+    """The completions that a call asks for, ``params.n`` of each prompt, in order.
+
+    Raises EngineError for an empty prompt, and for one that leaves no room in ``context`` tokens.
+    """
+    for index, prompt in enumerate(prompts):
+        if not prompt:
+            raise EngineError(f"prompt {index} is empty; a model continues at least one token")
+        if len(prompt) >= context:
+            raise EngineError(
+                f"prompt {index} has {len(prompt)} tokens, the model's context is {context}: no room for a "
+                "completion; shorten the prompt"
+            )
+    return [
+        Row(
+            prompt=index,
+            completion=completion,
+            prompt_ids=ids,
+            limit=min(params.max_new_tokens, context - len(ids)),
+        )
+        for index, ids in enumerate(map(tuple, prompts))
+        for completion in range(params.n)
+    ]
+
+
 class Results:
     """The completions that are done, by (prompt, completion), and the prompts that want no more of them."""
 
