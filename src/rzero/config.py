@@ -203,12 +203,20 @@ class LoraConfig(_Section):
 class EngineConfig(_Section):
     """What runs the models."""
 
-    sampler: Literal["embedded"] = "embedded"
-    """embedded: PyTorch in this process, weights shared with the learner."""
+    sampler: Literal["embedded", "vllm"] = "embedded"
+    """embedded: PyTorch in this process, weights shared with the learner. vllm: vLLM in this process, for both roles,
+    which is given the weights after each step.
+    """
     max_rows: int = Field(default=256, ge=1)
     """Completions that are decoded side by side."""
     kv_gib: float = Field(default=0.0, ge=0.0)
-    """Most memory for the keys and values of running completions, in GiB; 0 takes half of what is free."""
+    """Most memory for the keys and values of running completions, in GiB; 0 takes half of what is free (vllm: a
+    quarter, and on a GPU what vllm_memory leaves).
+    """
+    vllm_memory: float = Field(default=0.4, gt=0.0, lt=1.0)
+    """Share of a GPU's memory that vLLM takes while it samples; between calls it sleeps, and the learner has it."""
+    vllm_compile: Literal["auto", "on", "off"] = "auto"
+    """Whether vLLM compiles the model when it starts, which takes a minute or more. auto: on a GPU alone."""
     threads: int = Field(default=0, ge=0)
     """CPU threads; 0 takes all cores. Part of a run's identity: other thread counts round differently."""
 

@@ -10,7 +10,9 @@ sampler's protocol:
 
 from __future__ import annotations
 
+import logging
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
@@ -122,8 +124,9 @@ class Vllm:
         self._engine.abort_request(list(names))
 
     def forget_prefixes(self) -> None:
-        """Start with an empty prefix cache."""
-        self._llm.reset_prefix_cache()
+        """Start with an empty prefix cache. Raises EngineError if something still runs."""
+        if not self._llm.reset_prefix_cache():
+            raise EngineError("vLLM cannot empty its prefix cache while completions run; end the other call first")
 
     def set_temperature(self, temperature: float) -> bool:
         """Divide all logits by ``temperature`` from now on; False if the model has no layer in which that can be."""
@@ -168,7 +171,11 @@ def _start(device: str, **options: Any) -> Any:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-    with _environment_kept("LD_PRELOAD"):  # the CPU build sets it for children of its own; ours must not have it
+    # What it says before it sets up its logging.
+    logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"])
+    # The CPU build sets LD_PRELOAD for children of its own; ours must not have it.
+    with _environment_kept("LD_PRELOAD"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
         from vllm import LLM  # pyright: ignore[reportAttributeAccessIssue]
         from vllm.platforms import current_platform  # pyright: ignore[reportMissingImports]
 
@@ -185,6 +192,7 @@ def _start(device: str, **options: Any) -> Any:
                 skip_tokenizer_init=True,
                 generation_config="vllm",
                 enable_prefix_caching=True,
+                async_scheduling=False,  # what a step ends or cancels must not be in the next one
                 disable_log_stats=True,
                 use_tqdm_on_load=False,
             )
@@ -230,7 +238,7 @@ def _environment_kept(name: str) -> Iterator[None]:
 
 
 def _module(worker: Any) -> nn.Module:
-    return worker.model_runner.get_model()
+    return worker.get_model()
 
 
 def _bit_sums(worker: Any) -> dict[str, int]:

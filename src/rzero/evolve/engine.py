@@ -63,6 +63,10 @@ class Engine(Protocol):
 
 def open_engine(config: Config, base: Path) -> Engine:
     """The engine that the options name."""
+    if config.engine.sampler == "vllm":
+        from rzero.evolve.vllm_engine import VllmEngine
+
+        return VllmEngine(config, base)
     return EmbeddedEngine(config, base)
 
 
@@ -79,7 +83,7 @@ class EmbeddedEngine:
         self._config = config
         self._base = base
         self._frozen: dict[Path, LanguageModel] = {}
-        model = self._open_frozen(self._base)
+        model = self.open_frozen(self._base)
         if config.lora.rank:
             check_targets(model.module, config.lora.target_modules)
         self._renderer = model.renderer
@@ -110,32 +114,38 @@ class EmbeddedEngine:
 
         options = self._config.engine
         return EmbeddedSampler(
-            self._open_frozen(checkpoint), max_rows=options.max_rows, kv_bytes=_bytes(options.kv_gib)
+            self.open_frozen(checkpoint), max_rows=options.max_rows, kv_bytes=to_bytes(options.kv_gib)
         )
 
     def policy(self, checkpoint: Path, *, reference: Path, role: RoleConfig) -> Policy:
         """A learner over ``checkpoint`` and a sampler over the same weights."""
         from rzero.engines.embedded import EmbeddedSampler
+
+        learner, model = self.open_learner(checkpoint, reference=reference, role=role)
+        sampler = EmbeddedSampler(
+            model,
+            max_rows=self._config.engine.max_rows,
+            kv_bytes=to_bytes(self._config.engine.kv_gib),
+            policy_version=lambda: learner.policy_version,
+        )
+        return Policy(learner=learner, sampler=sampler)
+
+    def open_learner(self, checkpoint: Path, *, reference: Path, role: RoleConfig) -> tuple[Learner, LanguageModel]:
+        """A learner over ``checkpoint``, and the model that it trains."""
         from rzero.grpo.learner import GrpoLearner
 
         options = self._config.grpo
         model = self._open_trainable(checkpoint)
         learner = GrpoLearner(
             model,
-            reference=self._open_frozen(reference) if options.kl_weight > 0 else None,
+            reference=self.open_frozen(reference) if options.kl_weight > 0 else None,
             options=options,
             learning_rate=role.learning_rate,
             updates_per_step=role.updates_per_step,
             temperature=role.temperature,
             max_new_tokens=role.max_new_tokens,
         )
-        sampler = EmbeddedSampler(
-            model,
-            max_rows=self._config.engine.max_rows,
-            kv_bytes=_bytes(self._config.engine.kv_gib),
-            policy_version=lambda: learner.policy_version,
-        )
-        return Policy(learner=learner, sampler=sampler)
+        return learner, model
 
     def release(self) -> None:
         """Drop the frozen models, but not the base of adapters; the trained one goes with its :class:`Policy`."""
@@ -143,30 +153,32 @@ class EmbeddedEngine:
         self._frozen = {path: model for path, model in self._frozen.items() if path in kept}
         gc.collect()
 
-    def _open_trainable(self, checkpoint: Path) -> LanguageModel:
-        if not self._config.lora.rank or is_adapter(checkpoint):
-            return self._open(checkpoint)
-        seed = derive_seed(self._config.seed, "lora")
-        return new_adapter(self._open_frozen(self._base), self._config.lora, seed=seed)
-
-    def _open(self, checkpoint: Path) -> LanguageModel:
-        from rzero.models.open import open_model
-
-        if is_adapter(checkpoint):
-            return open_adapter(checkpoint, base=self._open_frozen(self._base))
-
-        options = self._config.model
-        return open_model(
-            checkpoint, dtype=options.dtype, device=options.device, trust_remote_code=options.trust_remote_code
-        )
-
-    def _open_frozen(self, checkpoint: Path) -> LanguageModel:
+    def open_frozen(self, checkpoint: Path) -> LanguageModel:
+        """A model that is not trained; opened once until the next :meth:`release`."""
         if checkpoint not in self._frozen:
             model = self._open(checkpoint)
             model.module.requires_grad_(False)
             self._frozen[checkpoint] = model
         return self._frozen[checkpoint]
 
+    def _open_trainable(self, checkpoint: Path) -> LanguageModel:
+        if not self._config.lora.rank or is_adapter(checkpoint):
+            return self._open(checkpoint)
+        seed = derive_seed(self._config.seed, "lora")
+        return new_adapter(self.open_frozen(self._base), self._config.lora, seed=seed)
 
-def _bytes(gib: float) -> int:
+    def _open(self, checkpoint: Path) -> LanguageModel:
+        from rzero.models.open import open_model
+
+        if is_adapter(checkpoint):
+            return open_adapter(checkpoint, base=self.open_frozen(self._base))
+
+        options = self._config.model
+        return open_model(
+            checkpoint, dtype=options.dtype, device=options.device, trust_remote_code=options.trust_remote_code
+        )
+
+
+def to_bytes(gib: float) -> int:
+    """GiB in bytes."""
     return int(gib * 2**30)

@@ -36,6 +36,10 @@ def check_options(config: Config) -> dict[str, str]:
         digests[path.stem] = hashlib.sha256(path.read_bytes()).hexdigest()
     if config.lora.rank:
         require_peft()
+    if config.engine.sampler == "vllm":
+        from rzero.engines.vllm import require_vllm
+
+        require_vllm()
     for option, value, built_in in (
         ("challenger.reward", config.challenger.reward, "uncertainty"),
         ("solver.reward", config.solver.reward, "agreement"),
