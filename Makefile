@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 SMALL_MODEL := models/SmolLM2-135M-Instruct
 
-.PHONY: demo demo-llm test test-cluster check bench clean
+.PHONY: demo demo-llm test test-cluster test-vllm check bench clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -40,6 +40,14 @@ $(VLLM_VENV)/.installed:
 	# It brings builds of these that do not fit a CPU torch, and needs none of them.
 	$(VLLM_VENV)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@
+
+$(VLLM_VENV)/.rzero: $(VLLM_VENV)/.installed pyproject.toml
+	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[lora]' pytest pytest-timeout hypothesis
+	touch $@
+
+test-vllm: $(VLLM_VENV)/.rzero ## set up vLLM's CPU build in an environment of its own, then run the tests that need it
+	$(VLLM_VENV)/bin/python -m pytest tests/engines/test_vllm_contract.py
+	$(VLLM_VENV)/bin/python -m pytest tests/evolve/test_vllm_engine.py
 
 $(TRL_VENV)/.installed:
 	$(PYTHON) -m venv $(TRL_VENV)

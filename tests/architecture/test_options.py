@@ -72,6 +72,8 @@ OPTIONS = [
     "engine.sampler",
     "engine.max_rows",
     "engine.kv_gib",
+    "engine.vllm_memory",
+    "engine.vllm_compile",
     "engine.threads",
     "engine.cluster",
     "engine.num_samplers",

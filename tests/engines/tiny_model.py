@@ -27,6 +27,7 @@ _WINDOW = {"sliding_window": 8, "layer_types": ["sliding_attention", "full_atten
 ARCHITECTURES = {
     "llama": _SIZES,
     "qwen2": _SIZES,
+    "mistral": {**_SIZES, "head_dim": 32, "sliding_window": None},  # the least head that vLLM has a kernel for on a CPU
     "qwen3": {**_SIZES, "num_key_value_heads": 1, "tie_word_embeddings": True},
     "gemma2": {**_SIZES, **_WINDOW, "query_pre_attn_scalar": 16, "final_logit_softcapping": 5.0},
     "gemma3_text": {**_SIZES, **_WINDOW, "query_pre_attn_scalar": 16},

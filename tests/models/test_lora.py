@@ -19,7 +19,7 @@ from rzero.errors import ConfigError, MissingExtraError, ModelError
 from rzero.models.checkpoint import check_directory
 from rzero.models.head import hidden_states
 from rzero.models.language_model import LanguageModel
-from rzero.models.lora import OLDEST, merge, new_adapter, open_adapter, require_peft
+from rzero.models.lora import OLDEST, merge, merged_weights, new_adapter, open_adapter, require_peft
 from rzero.models.open import open_model
 from rzero.models.save import save_model
 
@@ -233,3 +233,17 @@ def test_precision_is_the_base_s(llama: Path) -> None:
     assert {parameter.dtype for parameter in model.module.parameters()} == {torch.bfloat16}
     again = copy.copy(model)
     assert again.dtype == torch.bfloat16 and again.token_texts is base.token_texts
+
+
+def test_merged_weights_are_those_of_a_merged_model_and_change_nothing(base: LanguageModel) -> None:
+    model = trained(base)
+    plain, adapted = logits(base), logits(model)
+    weights = {name: weight.clone() for name, weight in merged_weights(model)}
+    assert torch.equal(logits(base), plain) and torch.equal(logits(model), adapted)
+    assert not any(weight.requires_grad for weight in weights.values())
+    merged = merge(model)
+    expected = dict(merged.module.named_parameters())
+    assert weights.keys() == expected.keys()
+    for name, weight in weights.items():
+        torch.testing.assert_close(weight, expected[name])
+    assert not torch.allclose(logits(merged), plain)

@@ -14,7 +14,7 @@ from transformers.utils import logging
 
 from rzero.errors import ConfigError, ModelError
 from rzero.models.head import hidden_states
-from rzero.models.open import open_model, open_tokenizer
+from rzero.models.open import open_model, open_outline, open_tokenizer
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "llama": {"tie_word_embeddings": False},
@@ -174,3 +174,24 @@ def test_opening_is_silent_and_leaves_the_settings_alone(llama: Path, capfd: pyt
     finally:
         logging.set_verbosity_warning()
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gemma2"])
+def test_an_outline_is_the_model_without_its_weights(checkpoint: Callable[..., Path], architecture: str) -> None:
+    path = checkpoint(architecture, **ARCHITECTURES.get(architecture, {}))
+    edit_json(path / "generation_config.json", eos_token_id=[0, 1])
+    model, outline = open_model(path, device="cpu"), open_outline(path)
+    assert outline.device == torch.device("meta")
+    assert (outline.stop_ids, outline.max_context) == (model.stop_ids, model.max_context)
+    shapes, own = ({name: value.shape for name, value in m.module.state_dict().items()} for m in (model, outline))
+    assert own == shapes
+    assert outline.trained.keys() == model.trained.keys(), "tied weights are one here as well"
+    assert outline.decode([70, 71, 1]) == model.decode([70, 71, 1])
+    assert outline.token_texts == model.token_texts
+
+
+def test_an_outline_is_checked_like_a_model(llama: Path, tmp_path: Path) -> None:
+    path = copy(llama, tmp_path)
+    edit_json(path / "config.json", model_type="unheard_of")
+    with pytest.raises(ModelError, match="the model cannot be opened"):
+        open_outline(path)

@@ -1,19 +1,16 @@
-"""The options of a run: what there is (``sections``), how they are given (``loading``) and listed (``listing``)."""
+"""The options of a run: what there is (``sections``, ``machine``), how they are given and listed."""
 
 from rzero.config.listing import Option, differences, flat, options
 from rzero.config.loading import change, load, presets, validate
+from rzero.config.machine import CheckpointConfig, EngineConfig, GradingConfig, ModelConfig
 from rzero.config.sections import (
     ChallengerConfig,
-    CheckpointConfig,
     Config,
     CurriculumConfig,
-    EngineConfig,
     EvaluateConfig,
     GenerateConfig,
-    GradingConfig,
     GrpoConfig,
     LoraConfig,
-    ModelConfig,
     RoleConfig,
     SamplingConfig,
     SolverConfig,

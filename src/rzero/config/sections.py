@@ -1,44 +1,20 @@
-"""Every option with its one default, its range and its meaning.
+"""Every option of the algorithm with its one default, its range and its meaning.
 
-The defaults are the paper's values (``docs/reproduce.md`` gives each one's source). Models are frozen.
+Those of the machine stand in ``machine``. The defaults are the paper's values (``docs/reproduce.md`` gives each one's
+source).
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _true_is_no_number(cls, values: Any) -> Any:
-        for name, value in values.items() if isinstance(values, dict) else ():
-            field = cls.model_fields.get(name)
-            if isinstance(value, bool) and field is not None and field.annotation in (int, float):
-                raise ValueError(f"{name}={str(value).lower()} cannot be used: it is a number; {field.description}")
-        return values
+from rzero.config.machine import CheckpointConfig, EngineConfig, GradingConfig, ModelConfig
+from rzero.config.section import Section
 
 
-class ModelConfig(_Section):
-    """The one base model that both roles start from."""
-
-    path: str = ""
-    """Hugging Face directory, GGUF file, or hub id (needs a network). Also given as --model."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Compute precision. auto: bfloat16 where the device multiplies it fast, else float32. Master weights are always
-    fp32.
-    """
-    device: str = "auto"
-    """cpu, cuda, cuda:1, ...; auto takes a GPU if there is one."""
-    trust_remote_code: bool = False
-    """Run Python code that comes with the checkpoint. Off unless you have read that code."""
-
-
-class SamplingConfig(_Section):
+class SamplingConfig(Section):
     """How completions are drawn."""
 
     temperature: float = Field(default=1.0, ge=0.0, le=10.0)
@@ -100,7 +76,7 @@ class SolverConfig(RoleConfig):
     """agreement: 1 if the answer equals the pseudo-label, else 0. Or package.module:name of your own function."""
 
 
-class GenerateConfig(_Section):
+class GenerateConfig(Section):
     """The candidate pool."""
 
     num_questions: int = Field(default=8000, ge=1)
@@ -130,7 +106,7 @@ class VoteConfig(SamplingConfig):
     """
 
 
-class CurriculumConfig(_Section):
+class CurriculumConfig(Section):
     """Which questions the Solver learns from: band_low <= self_consistency <= band_high, both ends included."""
 
     band_low: float = Field(default=0.25, ge=0.0, le=1.0)
@@ -150,7 +126,7 @@ class CurriculumConfig(_Section):
         return self
 
 
-class GrpoConfig(_Section):
+class GrpoConfig(Section):
     """The update, the same for both roles."""
 
     clip_low: float = Field(default=0.2, gt=0.0, lt=1.0)
@@ -180,7 +156,7 @@ class GrpoConfig(_Section):
     """
 
 
-class LoraConfig(_Section):
+class LoraConfig(Section):
     """Training low-rank adapters instead of all parameters; needs the lora extra."""
 
     rank: int = Field(default=0, ge=0)
@@ -189,46 +165,6 @@ class LoraConfig(_Section):
     """An adapter's product is scaled by alpha / rank."""
     target_modules: tuple[str, ...] = ()
     """Names of the linear layers that get an adapter, such as q_proj; none: all but the output head."""
-
-
-class EngineConfig(_Section):
-    """What runs the models."""
-
-    sampler: Literal["embedded"] = "embedded"
-    """embedded: PyTorch in this process, weights shared with the learner."""
-    max_rows: int = Field(default=256, ge=1)
-    """Completions that are decoded side by side."""
-    kv_gib: float = Field(default=0.0, ge=0.0)
-    """Most memory for the keys and values of running completions, in GiB; 0 takes half of what is free."""
-    threads: int = Field(default=0, ge=0)
-    """CPU threads; 0 takes all cores. Part of a run's identity: other thread counts round differently."""
-    cluster: Literal["none", "ray"] = "none"
-    """ray: samplers and learners are processes that Ray places on the nodes of a cluster; needs the ray extra."""
-    num_samplers: int = Field(default=1, ge=1)
-    """Processes that sample, each with threads CPU threads (0: as many as all can have alike) or a GPU."""
-    num_learners: int = Field(default=1, ge=1)
-    """Processes among which a policy in training is divided."""
-    ray_address: str = ""
-    """host:port of the cluster's head node, or auto on one of its nodes; none starts Ray on this machine."""
-    ray_timeout_s: float = Field(default=20.0, gt=0.0)
-    """Longest wait for the cluster, its nodes and a new process on them, in seconds. Raise it where nodes come slowly.
-    """
-
-    @model_validator(mode="after")
-    def _processes_need_a_cluster(self) -> EngineConfig:
-        for name in ("num_samplers", "num_learners"):
-            if self.cluster == "none" and getattr(self, name) > 1:
-                raise ValueError(f"engine.{name}={getattr(self, name)} needs a cluster; set engine.cluster=ray")
-        return self
-
-
-class GradingConfig(_Section):
-    """The one grader."""
-
-    timeout_s: float = Field(default=5.0, gt=0.0)
-    """Wall-clock limit for one symbolic comparison, in seconds; its process is killed there."""
-    workers: int = Field(default=1, ge=1)
-    """Worker processes."""
 
 
 class EvaluateConfig(SamplingConfig):
@@ -249,16 +185,7 @@ class EvaluateConfig(SamplingConfig):
     """Nucleus; 1 switches it off."""
 
 
-class CheckpointConfig(_Section):
-    """What is kept of the training phases. Each phase's last policy is always kept."""
-
-    every_steps: int = Field(default=1, ge=1)
-    """Steps between two saves from which a run can resume."""
-    keep_last: int = Field(default=1, ge=1)
-    """Resumable saves that are kept of the running phase."""
-
-
-class Config(_Section):
+class Config(Section):
     """All options of a run."""
 
     seed: int = Field(default=0, ge=0)
@@ -283,6 +210,15 @@ class Config(_Section):
     grading: GradingConfig = GradingConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
+
+    @model_validator(mode="after")
+    def _adapters_stay_at_home(self) -> Config:
+        if self.lora.rank and self.engine.cluster == "ray" and self.engine.sampler == "vllm":
+            raise ValueError(
+                f"lora.rank={self.lora.rank} cannot be used with engine.cluster=ray and engine.sampler=vllm together: "
+                "adapters are added to the base model where the learner is; set engine.sampler=embedded, or lora.rank=0"
+            )
+        return self
 
     @model_validator(mode="after")
     def _own_rewards_see_all_votes(self) -> Config:

@@ -70,7 +70,7 @@ def _items(items: Mapping[str, float], when: str = "") -> Iterator[str]:
 def _times(found: Estimate) -> Iterator[str]:
     yield f"Time of an iteration, minutes ({found.rows} rows in each sampler)"
     yield f"  {'':20}" + "".join(f"{column:>11}" for column in _COLUMNS)
-    rows = [
+    rows: list[tuple[str, tuple[float, ...]]] = [
         (str(p.phase), (p.sampling, p.tail, p.update, p.weights, p.grading, p.files, p.total)) for p in found.phases
     ]
     rows.append(("all", tuple(map(sum, zip(*(seconds for _, seconds in rows), strict=True)))))

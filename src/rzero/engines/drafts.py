@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rzero.engines.base import OnFinish, SamplingParams
+from rzero.engines.base import OnFinish, SamplingParams, check_prompts
 from rzero.engines.draw import draw
 from rzero.engines.stopping import StopRules
 from rzero.engines.streams import uniforms
@@ -32,6 +32,24 @@ class Row:
     completion: int
     prompt_ids: TokenIds
     limit: int
+
+
+def rows_of(prompts: Sequence[Sequence[int]], params: SamplingParams, *, context: int) -> list[Row]:
+    """The completions that a call asks for, ``params.n`` of each prompt, in order.
+
+    Raises EngineError for an empty prompt, and for one that leaves no room in ``context`` tokens.
+    """
+    check_prompts(prompts, max_context=context, first=params.first_prompt)
+    return [
+        Row(
+            prompt=index,
+            completion=completion,
+            prompt_ids=ids,
+            limit=min(params.max_new_tokens, context - len(ids)),
+        )
+        for index, ids in enumerate(map(tuple, prompts))
+        for completion in range(params.n)
+    ]
 
 
 class Results:

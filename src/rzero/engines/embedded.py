@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from rzero.engines.base import OnFinish, SamplingParams, check_prompts
+from rzero.engines.base import OnFinish, SamplingParams
 from rzero.engines.cache import count_layers
-from rzero.engines.drafts import Drafts, Results, Row
+from rzero.engines.drafts import Drafts, Results, Row, rows_of
 from rzero.engines.paged.cache import PagedCache
 from rzero.engines.paged.pages import Pages
 from rzero.engines.paged.scheduler import Scheduler, pages_needed
@@ -77,7 +77,8 @@ class EmbeddedSampler:
         on_finish: OnFinish | None = None,
     ) -> list[list[Completion]]:
         """See :meth:`rzero.engines.base.Sampler.generate`. An empty prompt is an EngineError, too."""
-        rows = self._rows(prompts, params)
+        rows = rows_of(prompts, params, context=self._model.max_context)
+        rows.sort(key=lambda row: (-len(row.prompt_ids), row.prompt_ids, row.prompt))
         results = Results(on_progress=on_progress, on_finish=on_finish)
         if rows:
             drafts = Drafts(self._model, params, slots=min(self._max_rows, len(rows)))
@@ -119,23 +120,6 @@ class EmbeddedSampler:
             raise EngineError("this sampler shares its weights with a learner; restore the learner instead")
         load_weights(self._model.module, source, required=self._model.trained)
         self._policy_version = policy_version
-
-    def _rows(self, prompts: Sequence[Sequence[int]], params: SamplingParams) -> list[Row]:
-        """All rows, long prompts first and equal ones together, after checking that each has room."""
-        context = self._model.max_context
-        check_prompts(prompts, max_context=context, first=params.first_prompt)
-        ids = [tuple(prompt) for prompt in prompts]
-        order = sorted(range(len(ids)), key=lambda index: (-len(ids[index]), ids[index], index))
-        return [
-            Row(
-                prompt=index,
-                completion=completion,
-                prompt_ids=ids[index],
-                limit=min(params.max_new_tokens, context - len(ids[index])),
-            )
-            for index in order
-            for completion in range(params.n)
-        ]
 
 
 @contextmanager

@@ -75,6 +75,10 @@ def open_engine(config: Config, base: Path) -> Engine:
         from rzero.evolve.ray_engine import RayEngine
 
         return RayEngine(config, base)
+    if config.engine.sampler == "vllm":
+        from rzero.evolve.vllm_engine import VllmEngine
+
+        return VllmEngine(config, base)
     return EmbeddedEngine(config, base)
 
 
@@ -91,7 +95,7 @@ class EmbeddedEngine:
         self._config = config
         self._base = base
         self._frozen: dict[Path, LanguageModel] = {}
-        model = self._open_frozen(self._base)
+        model = self.open_frozen(self._base)
         if config.lora.rank:
             check_targets(model.module, config.lora.target_modules)
         self._renderer = model.renderer
@@ -118,7 +122,7 @@ class EmbeddedEngine:
 
     def sampler(self, checkpoint: Path) -> Sampler:
         """A sampler over a frozen checkpoint."""
-        return self._sampler(self._open_frozen(checkpoint), 0)
+        return self._sampler(self.open_frozen(checkpoint), 0)
 
     def replica(self, checkpoint: Path) -> Sampler:
         """A sampler over a model of its own, like the one that :meth:`policy` trains, to load weights into.
@@ -129,13 +133,8 @@ class EmbeddedEngine:
 
     def policy(self, checkpoint: Path, *, reference: Path, role: RoleConfig) -> Policy:
         """A learner over ``checkpoint`` and a sampler over the same weights."""
-        model = self._open_trainable(checkpoint)
-        learner = self._learner(model, reference=reference, role=role)
+        learner, model = self.open_learner(checkpoint, reference=reference, role=role)
         return Policy(learner=learner, sampler=self._sampler(model, lambda: learner.policy_version))
-
-    def learner(self, checkpoint: Path, *, reference: Path, role: RoleConfig, sharded: bool) -> Learner:
-        """A learner over ``checkpoint`` alone; ``sharded``: this process's part of one, in the group that it joined."""
-        return self._learner(self._open_trainable(checkpoint), reference=reference, role=role, sharded=sharded)
 
     def release(self) -> None:
         """Drop the frozen models, but not the base of adapters; the trained one goes with its :class:`Policy`."""
@@ -154,10 +153,16 @@ class EmbeddedEngine:
 
         options = self._config.engine
         return EmbeddedSampler(
-            model, max_rows=options.max_rows, kv_bytes=_bytes(options.kv_gib), policy_version=policy_version
+            model, max_rows=options.max_rows, kv_bytes=to_bytes(options.kv_gib), policy_version=policy_version
         )
 
-    def _learner(self, model: LanguageModel, *, reference: Path, role: RoleConfig, sharded: bool = False) -> Learner:
+    def open_learner(
+        self, checkpoint: Path, *, reference: Path, role: RoleConfig, sharded: bool = False
+    ) -> tuple[Learner, LanguageModel]:
+        """A learner over ``checkpoint``, and the model that it trains.
+
+        ``sharded``: this process's part of a learner, in the group that the process joined.
+        """
         from rzero.grpo.learner import GrpoLearner
 
         kind = GrpoLearner
@@ -166,40 +171,44 @@ class EmbeddedEngine:
 
             kind = ShardedLearner
         options = self._config.grpo
-        return kind(
+        model = self._open_trainable(checkpoint)
+        learner = kind(
             model,
-            reference=self._open_frozen(reference) if options.kl_weight > 0 else None,
+            reference=self.open_frozen(reference) if options.kl_weight > 0 else None,
             options=options,
             learning_rate=role.learning_rate,
             updates_per_step=role.updates_per_step,
             temperature=role.temperature,
             max_new_tokens=role.max_new_tokens,
         )
+        return learner, model
 
-    def _open_trainable(self, checkpoint: Path) -> LanguageModel:
-        if not self._config.lora.rank or is_adapter(checkpoint):
-            return self._open(checkpoint)
-        seed = derive_seed(self._config.seed, "lora")
-        return new_adapter(self._open_frozen(self._base), self._config.lora, seed=seed)
-
-    def _open(self, checkpoint: Path) -> LanguageModel:
-        from rzero.models.open import open_model
-
-        if is_adapter(checkpoint):
-            return open_adapter(checkpoint, base=self._open_frozen(self._base))
-
-        options = self._config.model
-        return open_model(
-            checkpoint, dtype=options.dtype, device=options.device, trust_remote_code=options.trust_remote_code
-        )
-
-    def _open_frozen(self, checkpoint: Path) -> LanguageModel:
+    def open_frozen(self, checkpoint: Path) -> LanguageModel:
+        """A model that is not trained; opened once until the next :meth:`release`."""
         if checkpoint not in self._frozen:
             model = self._open(checkpoint)
             model.module.requires_grad_(False)
             self._frozen[checkpoint] = model
         return self._frozen[checkpoint]
 
+    def _open_trainable(self, checkpoint: Path) -> LanguageModel:
+        if not self._config.lora.rank or is_adapter(checkpoint):
+            return self._open(checkpoint)
+        seed = derive_seed(self._config.seed, "lora")
+        return new_adapter(self.open_frozen(self._base), self._config.lora, seed=seed)
 
-def _bytes(gib: float) -> int:
+    def _open(self, checkpoint: Path) -> LanguageModel:
+        from rzero.models.open import open_model
+
+        if is_adapter(checkpoint):
+            return open_adapter(checkpoint, base=self.open_frozen(self._base))
+
+        options = self._config.model
+        return open_model(
+            checkpoint, dtype=options.dtype, device=options.device, trust_remote_code=options.trust_remote_code
+        )
+
+
+def to_bytes(gib: float) -> int:
+    """GiB in bytes."""
     return int(gib * 2**30)

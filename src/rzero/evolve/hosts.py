@@ -23,6 +23,7 @@ from rzero.engines.streaming import Batch, Generation
 from rzero.engines.tensors import PackedTensor, pack, unpack
 from rzero.errors import EngineError, ModelError
 from rzero.evolve.engine import EmbeddedEngine
+from rzero.evolve.vllm_engine import VllmEngine
 
 _SHARED_FOLDER_S = 10.0  # in which a folder that another node made must show
 
@@ -43,11 +44,15 @@ class Host:
 
     def describe(self) -> tuple[int, Mapping[str, str]]:
         """Open the base model; its context in tokens, and what the options that are ``auto`` came to."""
-        return self._engine.max_context, self._engine.machine
+        return self._samplers_engine.max_context, self._samplers_engine.machine
 
     @cached_property
     def _engine(self) -> EmbeddedEngine:
         return EmbeddedEngine(self._config, self._base)
+
+    @cached_property
+    def _samplers_engine(self) -> EmbeddedEngine | VllmEngine:
+        return VllmEngine(self._config, self._base) if self._config.engine.sampler == "vllm" else self._engine
 
     def _require(self, directory: Path) -> None:
         """A folder of a shared file system may show a little later than where it was made."""
@@ -85,7 +90,7 @@ class SamplerHost(Host):
         """Give up what is going on, and drop all models but the base of adapters."""
         self._abandon()
         self._samplers.clear()
-        self._engine.release()
+        self._samplers_engine.release()
 
     def _abandon(self) -> None:
         if self._generation is not None:
@@ -96,7 +101,8 @@ class SamplerHost(Host):
         key = source.checkpoint, source.replica
         if key not in self._samplers:
             self._require(source.checkpoint)
-            opened = self._engine.sampler if source.replica is None else self._engine.replica
+            engine = self._samplers_engine
+            opened = engine.sampler if source.replica is None else engine.replica
             self._samplers[key] = opened(source.checkpoint)
         sampler = self._samplers[key]
         if sampler.policy_version != source.version:
@@ -136,7 +142,7 @@ class LearnerHost(Host):
         self._learner = None
         self._engine.release()
         self._require(checkpoint)
-        self._learner = self._engine.learner(checkpoint, reference=reference, role=role, sharded=self._sharded)
+        self._learner, _ = self._engine.open_learner(checkpoint, reference=reference, role=role, sharded=self._sharded)
         return self._learner.policy_version, self._learner.save_bytes
 
     def step(self, groups: Stored) -> tuple[Mapping[str, float], int]:

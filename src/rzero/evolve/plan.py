@@ -40,6 +40,10 @@ def check_options(config: Config) -> dict[str, str]:
         require_peft()
     if config.engine.cluster == "ray":
         require_ray()
+    if config.engine.sampler == "vllm":
+        from rzero.engines.vllm import require_vllm
+
+        require_vllm()
     for option, value, built_in in (
         ("challenger.reward", config.challenger.reward, "uncertainty"),
         ("solver.reward", config.solver.reward, "agreement"),

@@ -1,4 +1,4 @@
-"""The two calls into transformers that read a checkpoint, with their failures told in one line."""
+"""The calls into transformers that read a checkpoint, with their failures told in one line."""
 
 from __future__ import annotations
 
@@ -40,6 +40,20 @@ def load_module(directory: Path, **options: Any) -> PreTrainedModel:
             f"{directory}: {len(surplus)} weights have no place in the layers that config.json describes "
             f"(first: {surplus[0]}); fetch the checkpoint again"
         )
+    return module
+
+
+def load_outline(directory: Path, **options: Any) -> PreTrainedModel:
+    """The module that ``directory`` describes, on the meta device: names and shapes without a weight being read."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+
+    with _explained(directory, "model"), quiet(), torch.device("meta"):
+        config = AutoConfig.from_pretrained(directory, **options)
+        module: PreTrainedModel = AutoModelForCausalLM.from_config(config, **options)
+        module.tie_weights()
+        if (directory / "generation_config.json").is_file():
+            module.generation_config = GenerationConfig.from_pretrained(directory)
     return module
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib import metadata
 from importlib.util import find_spec
@@ -157,6 +157,30 @@ def merge(model: LanguageModel) -> LanguageModel:
         if isinstance(layer, BaseTunerLayer):
             layer.merge()
     return model.base
+
+
+def merged_weights(model: LanguageModel) -> Iterator[tuple[str, Tensor]]:
+    """The base model's weights with the adapter ``model`` added, by the base model's names, one at a time.
+
+    Nothing is changed. The sums are formed in fp32 and rounded to the base model's precision.
+    """
+    import torch
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    assert model.base is not None
+    layers: dict[int, Any] = {
+        id(layer.get_base_layer().weight): layer
+        for layer in model.module.modules()
+        if isinstance(layer, BaseTunerLayer)
+    }
+    for name, weight in model.base.module.named_parameters():
+        layer = layers.get(id(weight))
+        if layer is None:
+            yield name, weight.detach()
+            continue
+        with torch.no_grad():
+            whole = (weight.float() + layer.get_delta_weight(_NAME).float()).to(weight.dtype)
+        yield name, whole
 
 
 def _around(base: LanguageModel, settings: Any, *, path: Path) -> LanguageModel:

@@ -14,7 +14,7 @@ from rzero.errors import ConfigError, ModelError
 from rzero.models.checkpoint import base_directory, check_directory, is_adapter
 from rzero.models.head import OutputHead, check_head
 from rzero.models.language_model import LanguageModel
-from rzero.models.loading import load_module, load_tokenizer
+from rzero.models.loading import load_module, load_outline, load_tokenizer
 from rzero.models.lora import open_adapter
 from rzero.models.rendering import Renderer, turn_end
 
@@ -47,18 +47,32 @@ def open_model(
     tokenizer = open_tokenizer(path, trust_remote_code=trust_remote_code)
     module = load_module(path, dtype=_dtype(dtype, place), use_safetensors=True, trust_remote_code=trust_remote_code)
     module.to(place).eval()  # pyright: ignore[reportArgumentType]
+    model = _checked(path, tokenizer, module)
+    check_head(module, model.head)
+    return model
+
+
+def open_outline(path: Path, *, trust_remote_code: bool = False) -> LanguageModel:
+    """The model in ``path`` without its weights, for an engine that keeps them itself: tokenizer, stop tokens, shapes.
+
+    Its module is on the meta device and computes nothing. Raises ModelError as :func:`open_model` does.
+    """
+    check_directory(path)
+    tokenizer = open_tokenizer(path, trust_remote_code=trust_remote_code)
+    return _checked(path, tokenizer, load_outline(path, trust_remote_code=trust_remote_code))
+
+
+def _checked(path: Path, tokenizer: PreTrainedTokenizerBase, module: PreTrainedModel) -> LanguageModel:
     _mend_generation_config(module)
     stops = _stop_ids(path, tokenizer, module)
     _check_vocabulary(path, tokenizer, module, stops)
-    head = OutputHead.of(module)
-    check_head(module, head)
     return LanguageModel(
         module=module,
         tokenizer=tokenizer,
         path=path,
         stop_ids=stops,
         max_context=getattr(module.config.get_text_config(), "max_position_embeddings", None) or _NO_LIMIT,
-        head=head,
+        head=OutputHead.of(module),
         renderer=Renderer(tokenizer),
     )
 
