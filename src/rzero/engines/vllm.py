@@ -143,6 +143,7 @@ class Vllm:
             raise
         except Exception as error:  # vLLM has no error class of its own
             raise EngineError(f"vLLM cannot load the weights ({_reason(error)}); start again") from error
+        self._call(_pack_again)
         self.forget_prefixes()
 
     def bit_sums(self) -> dict[str, int]:
@@ -245,6 +246,13 @@ def _bit_sums(worker: Any) -> dict[str, int]:
     dtype = worker.model_config.dtype
     shown = {name: weight for name, weight in _module(worker).named_parameters() if weight.dtype == dtype}
     return {name: bit_sum(weight) for name, weight in shown.items() if weight.numel()}
+
+
+def _pack_again(worker: Any) -> None:
+    """The CPU build packs a head that shares the embedding's weight once, when it starts, and not when that changes."""
+    for layer in _module(worker).modules():
+        if hasattr(layer, "cpu_linear") and layer.weight.numel():
+            layer.quant_method.process_weights_after_loading(layer)
 
 
 def _joined_layers(worker: Any) -> Mapping[str, Sequence[str]]:
