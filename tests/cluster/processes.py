@@ -20,8 +20,8 @@ def command(out: Path, changes: Mapping[str, object]) -> list[str]:
 
 def start(out: Path, **changes: object) -> subprocess.Popen[str]:
     named = {name.replace("__", "."): value for name, value in changes.items()}
-    log = out.with_suffix(".err").open("w")
-    return subprocess.Popen(command(out, named), stdout=subprocess.DEVNULL, stderr=log, text=True)
+    with out.with_suffix(".err").open("a") as log:
+        return subprocess.Popen(command(out, named), stdout=subprocess.DEVNULL, stderr=log, text=True)
 
 
 def finish(process: subprocess.Popen[str], out: Path) -> None:

@@ -10,6 +10,8 @@ import logging
 import os
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -114,8 +116,6 @@ class RayCluster:
         # Ray is about to stop hiding GPUs from processes that asked for none, and warns of it; they are told so anyway.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         os.environ.setdefault("RAY_worker_niceness", "0")  # workers are what a node is there for, not a background
-        if address:  # how often Ray asks a head node that does not answer; a local one may take its time to start
-            os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "2")
         logging.getLogger("ray").setLevel(logging.ERROR)
         import ray
 
@@ -251,6 +251,21 @@ def _probe(address: str, timeout_s: float) -> None:
             f"engine.ray_address={address!r}: nothing answers there ({_one_line(error)}); start the head node with: "
             "ray start --head, or correct the address"
         ) from None
+    # Joined in this process, somebody else who answers there would be waited for, for more than a minute.
+    check = "from ray.scripts.scripts import main; main()"
+    try:
+        found = subprocess.run(
+            [sys.executable, "-c", check, "health-check", "--address", address],
+            capture_output=True,
+            timeout=timeout_s,
+        ).returncode
+    except subprocess.TimeoutExpired:
+        found = None
+    if found != 0:
+        raise ConfigError(
+            f"engine.ray_address={address!r}: Ray cannot be joined there (who answers is no head node of this Ray, or "
+            f"needs more than engine.ray_timeout_s={timeout_s:g} s); give the host:port of a running head node"
+        )
 
 
 def _own_error(error: Any, who: str) -> Exception:

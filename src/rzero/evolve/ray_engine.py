@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rzero import __version__
 from rzero.config import Config, RoleConfig, change
@@ -18,7 +18,7 @@ from rzero.engines.base import Sampler
 from rzero.engines.fleet import Fleet, FleetSampler, Source
 from rzero.engines.placement import Placement, Share, place
 from rzero.engines.ray_cluster import Call, RayCluster, Worker
-from rzero.errors import ConfigError, EngineError
+from rzero.errors import ConfigError, EngineError, WorkerLostError
 from rzero.evolve.engine import Policy
 from rzero.evolve.hosts import Host, LearnerHost, SamplerHost
 from rzero.evolve.ray_learner import RemoteLearner
@@ -27,7 +27,8 @@ from rzero.models.open import open_tokenizer
 from rzero.models.rendering import Renderer
 from rzero.types import Prompt
 
-_LOOK_S = 0.5  # between two looks at the nodes of a cluster that is still growing
+_T = TypeVar("_T")
+_LOOK_S = 0.5  # between two looks at what is still starting
 _STORE_BYTES = 2**29  # of a local cluster's object store, beside room for weights
 
 
@@ -47,10 +48,9 @@ class RayEngine:
         try:
             self._placement = self._place()
             workers = self._start(SamplerHost, options.num_samplers, self._placement.sampler, name="sampler")
-            self._learners = self._start_learners()
-            self._greet([*workers, *self._learners])
-            self._join(self._learners)
-            max_context, machine = workers[0].call("describe").result()
+            self._learners = self._steadily(self._new_learners)
+            self._steadily(lambda: self._greet(workers))
+            max_context, machine = self._steadily(lambda: workers[0].call("describe").result())
         except BaseException:
             self._cluster.close()
             raise
@@ -79,9 +79,7 @@ class RayEngine:
     def policy(self, checkpoint: Path, *, reference: Path, role: RoleConfig) -> Policy:
         """The learners over ``checkpoint``, and all samplers, each with a copy of the policy."""
         if not self._learners:
-            self._learners = self._start_learners()
-            self._greet(self._learners)
-            self._join(self._learners)
+            self._learners = self._steadily(self._new_learners)
         learner = RemoteLearner(
             self._cluster,
             self._learners,
@@ -129,8 +127,27 @@ class RayEngine:
                     raise
                 time.sleep(_LOOK_S)
 
-    def _start_learners(self) -> list[Worker]:
-        return self._start(LearnerHost, self._config.engine.num_learners, self._placement.learner, name="learner")
+    def _steadily(self, come_up: Callable[[], _T]) -> _T:
+        """``come_up``, and once more where a process was lost on the way, for as long as a start may take."""
+        deadline = time.monotonic() + self._cluster.timeout_s
+        while True:
+            try:
+                return come_up()
+            except WorkerLostError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_LOOK_S)
+
+    def _new_learners(self) -> list[Worker]:
+        learners = self._start(LearnerHost, self._config.engine.num_learners, self._placement.learner, name="learner")
+        try:
+            self._greet(learners)
+            self._join(learners)
+        except WorkerLostError:
+            for worker in learners:
+                worker.kill()
+            raise
+        return learners
 
     @staticmethod
     def _join(learners: Sequence[Worker]) -> None:

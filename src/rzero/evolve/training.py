@@ -57,6 +57,7 @@ def train(
         try:
             _take_steps(context, directory, done, role=role, start=start, collect=collect)
         except WorkerLostError as error:
+            done = context.run.state.done_in(iteration, phase)
             losses = losses + 1 if done == before else 1
             before = done
             if losses == MOST_LOSSES:
