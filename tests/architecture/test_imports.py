@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "rzero"
 
 LAYERS = [
     {"types", "errors", "seeds", "user_cache"},
-    {"plugins", "config", "grading", "rewards", "curriculum", "memory"},
+    {"plugins", "config", "grading", "rewards", "curriculum", "memory", "native"},
     {"domains", "costs"},
     {"runs", "models", "engines", "grpo"},
     {"evaluate"},

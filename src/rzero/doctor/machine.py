@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rzero.doctor.findings import Finding, Status
-from rzero.engines.compiler import compiler_command
 from rzero.engines.process import num_cores
+from rzero.native.compiler import compiler_command
 from rzero.user_cache import user_cache
 
 _OLDEST_PYTHON = (3, 11)

@@ -2,14 +2,13 @@
 
 #include <stdlib.h>
 
-#include "vectors.h"
+#include "../native/vectors.h"
 
 #define BLOCK 256 /* entries whose probabilities are summed before they enter the cumulative sum */
 
 static inline f16v load(const void *row, int at, int is_bf16) {
     if (!is_bf16) return *(const f16v *)((const float *)row + at);
-    typedef uint16_t h16v __attribute__((vector_size(32), aligned(2)));
-    return (f16v)(__builtin_convertvector(*(const h16v *)((const bf16 *)row + at), u16v) << 16);
+    return widen((const bf16 *)row + at);
 }
 
 static inline float entry(const void *row, int at, int is_bf16) {
@@ -26,8 +25,7 @@ static inline float peak_of(const void *row, int vocab, int is_bf16) {
     int whole = vocab / 16 * 16;
     for (int at = 0; at < whole; at += 16) {
         f16v x = load(row, at, is_bf16);
-        i16v greater = x > most;
-        most = (f16v)(((u16v)x & (u16v)greater) | ((u16v)most & ~(u16v)greater));
+        most = choose(x > most, x, most);
         strange = (f16v)((u16v)strange | ((u16v)(x != x) & (u16v)splat(1)));
     }
     float peak = vector_max(most), bad = vector_sum(strange);

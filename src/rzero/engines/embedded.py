@@ -23,6 +23,7 @@ from rzero.engines.paged.cache import PagedCache
 from rzero.engines.paged.pages import Pages
 from rzero.engines.paged.scheduler import Scheduler, pages_needed
 from rzero.engines.paged.select import Choice, choose_kernel
+from rzero.engines.prepacked import prepacked
 from rzero.engines.wave import run_wave
 from rzero.engines.weights import load_weights
 from rzero.errors import EngineError
@@ -82,7 +83,7 @@ class EmbeddedSampler:
         results = Results(on_progress=on_progress, on_finish=on_finish)
         if rows:
             drafts = Drafts(self._model, params, slots=min(self._max_rows, len(rows)))
-            with torch.inference_mode(), _evaluating(self._model.module):
+            with torch.inference_mode(), _evaluating(self._model.module), prepacked(self._model):
                 if self._paged is None:
                     self._run_waves(rows, drafts, results)
                 else:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rzero.engines.compiler import build
+from rzero.native.compiler import build
 
 _SOURCE = Path(__file__).with_name("draw.c")
 _DTYPES = (torch.float32, torch.bfloat16)

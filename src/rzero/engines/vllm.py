@@ -250,7 +250,8 @@ def _bit_sums(worker: Any) -> dict[str, int]:
 
 def _pack_again(worker: Any) -> None:
     """The CPU build packs a head that shares the embedding's weight once, when it starts, and not when that changes."""
-    for layer in _module(worker).modules():
+    layers: list[Any] = list(_module(worker).modules())
+    for layer in layers:
         if hasattr(layer, "cpu_linear") and layer.weight.numel():
             layer.quant_method.process_weights_after_loading(layer)
 

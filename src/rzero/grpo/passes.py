@@ -27,6 +27,7 @@ from rzero.grpo.memory import StepMemory, kept_bytes
 from rzero.models.attention import own_attention, takes_own_attention
 from rzero.models.head import hidden_states
 from rzero.models.language_model import LanguageModel
+from rzero.models.operations import own_operations
 
 _PROBES = (16, 32)  # tokens
 _T = TypeVar("_T")
@@ -93,7 +94,7 @@ class Passes:
                 weight=0.0,
             )
             batch = self.microbatch([row])
-            with _attention(self._model, batch):
+            with _lent(self._model, batch):
                 sizes.append(kept_bytes(lambda batch=batch: predicting_states(self._model, batch), besides=besides))
         return max(1, (sizes[1] - sizes[0]) // (_PROBES[1] - _PROBES[0]))
 
@@ -106,7 +107,7 @@ class Passes:
             hidden = predicting_states(model, batch)
             return token_logprobs(hidden, model.head, batch.targets, temperature=self._temperature)
 
-        with _attention(model, batch):
+        with _lent(model, batch):
             return self._run(model, compute)
 
     @torch.enable_grad()
@@ -116,7 +117,7 @@ class Passes:
         ``loss(logprobs[rows], rows)`` is the loss of a slice of the targets, a scalar; those of all slices add up.
         """
         with ExitStack() as stack:
-            stack.enter_context(_attention(self._model, batch))
+            stack.enter_context(_lent(self._model, batch))
             if self.checkpointing:
                 stack.enter_context(_checkpointed(self._model))
             return self._backward(batch, masters, loss)
@@ -148,12 +149,13 @@ def predicting_states(model: LanguageModel, batch: MicroBatch) -> Tensor:
 
 
 @contextmanager
-def _attention(model: LanguageModel, batch: MicroBatch) -> Iterator[None]:
-    if batch.layout is None:
+def _lent(model: LanguageModel, batch: MicroBatch) -> Iterator[None]:
+    """Inside, the model computes with our functions; the backward pass belongs inside too."""
+    with ExitStack() as stack:
+        stack.enter_context(own_operations(model.module))
+        if batch.layout is not None:
+            stack.enter_context(own_attention(model.module, PackedAttention(batch.layout)))
         yield
-    else:
-        with own_attention(model.module, PackedAttention(batch.layout)):
-            yield
 
 
 @contextmanager

@@ -59,11 +59,15 @@ class OutputHead:
             logits = (logits / self.softcap).tanh() * self.softcap
         return logits
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Logits [..., V] of last hidden states [..., d], in their dtype."""
+    def product(self, hidden: Tensor) -> Tensor:
+        """[..., V] The matrix product alone."""
         from torch.nn.functional import linear
 
-        return self.finish(linear(hidden, self.weight, self.bias))
+        return linear(hidden, self.weight, self.bias)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits [..., V] of last hidden states [..., d], in their dtype."""
+        return self.finish(self.product(hidden))
 
 
 def hidden_states(module: PreTrainedModel, **inputs: Any) -> Tensor:

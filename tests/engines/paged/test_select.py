@@ -7,12 +7,12 @@ import pytest
 import torch
 from tiny_model import make_model
 
-from rzero.engines import compiler
 from rzero.engines.embedded import EmbeddedSampler
 from rzero.engines.paged import native, select
 from rzero.engines.paged.native import NativeKernel
 from rzero.engines.paged.plain import PlainKernel
 from rzero.engines.paged.select import choose_kernel
+from rzero.native import compiler
 
 
 @pytest.mark.parametrize(

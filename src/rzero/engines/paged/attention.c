@@ -10,11 +10,8 @@
    widen the two halves. */
 
 #include <stdlib.h>
-#ifdef __AVX512BF16__
-#include <immintrin.h>
-#endif
 
-#include "../vectors.h"
+#include "../../native/vectors.h"
 
 #define PAGE 16
 #define MOST_QUERIES 4 /* query heads that share one read of the keys */
@@ -35,6 +32,7 @@ static inline f16v dot_pairs(f16v acc, u16v a, uint32_t b) {
 /* One row and key-value head. */
 typedef struct {
     const int32_t *pages; /* of this row */
+    const int32_t *ahead; /* of the row after it: what it will read is fetched meanwhile */
     int first, length;    /* tokens [first, length) are seen */
     int kv_heads, head, head_dim;
     float scale, softcap;
@@ -42,18 +40,19 @@ typedef struct {
 
 /* Raw scores [queries][columns] to weights in place, where column 0 is token `start`; returns the sums in `total`. */
 static inline void softmax(float *scores, int columns, int start, const Span *s, int queries, float *total) {
+    const i16v places = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const float scale = s->scale, softcap = s->softcap;
+    const int first = s->first - start, end = s->length - start; /* columns that are seen */
     for (int q = 0; q < queries; q++) {
         float *row = scores + (size_t)q * columns;
         f16v most = splat(-INFINITY);
         for (int c = 0; c < columns; c += PAGE) {
-            f16v x = *(f16v *)(row + c) * s->scale;
-            if (s->softcap > 0) for (int i = 0; i < 16; i++) x[i] = s->softcap * tanhf(x[i] / s->softcap);
-            if (start + c < s->first || start + c + PAGE > s->length)
-                for (int i = 0; i < 16; i++)
-                    if (start + c + i < s->first || start + c + i >= s->length) x[i] = -INFINITY;
+            f16v x = *(f16v *)(row + c) * scale;
+            if (softcap > 0) for (int i = 0; i < 16; i++) x[i] = softcap * tanhf(x[i] / softcap);
+            const i16v column = places + c;
+            x = choose((column >= first) & (column < end), x, splat(-INFINITY));
             *(f16v *)(row + c) = x;
-            i16v greater = x > most;
-            most = (f16v)(((u16v)x & (u16v)greater) | ((u16v)most & ~(u16v)greater));
+            most = choose(x > most, x, most);
         }
         f16v peak = splat(vector_max(most)), sum = splat(0);
         for (int c = 0; c < columns; c += PAGE) {
@@ -67,11 +66,12 @@ static inline void softmax(float *scores, int columns, int start, const Span *s,
     }
 }
 
-#define ALWAYS static inline __attribute__((always_inline))
+/* Where keys or values of one page begin. */
+#define BLOCK(pool, pages, p) ((pool) + ((size_t)(pages)[p] * s->kv_heads + s->head) * PAGE * s->head_dim)
 
 ALWAYS void scores_f32(const Span *s, const float *q, const float *pool, float *scores, int columns, const int n) {
     for (int c = 0, p = s->first / PAGE; c < columns; c += PAGE, p++) {
-        const float *keys = pool + ((size_t)s->pages[p] * s->kv_heads + s->head) * PAGE * s->head_dim;
+        const float *keys = BLOCK(pool, s->pages, p);
         f16v acc[MOST_QUERIES] = {};
         for (int d = 0; d < s->head_dim; d++)
             for (int i = 0; i < n; i++) acc[i] += *(const f16v *)(keys + d * PAGE) * q[i * s->head_dim + d];
@@ -83,7 +83,7 @@ ALWAYS void output_f32(const Span *s, const float *weights, const float *pool, f
     for (int d = 0; d < s->head_dim; d += 16) {
         f16v acc[MOST_QUERIES] = {};
         for (int c = 0, p = s->first / PAGE; c < columns; c += PAGE, p++) {
-            const float *values = pool + ((size_t)s->pages[p] * s->kv_heads + s->head) * PAGE * s->head_dim + d;
+            const float *values = BLOCK(pool, s->pages, p) + d;
             for (int t = 0; t < PAGE; t++)
                 for (int i = 0; i < n; i++)
                     acc[i] += *(const f16v *)(values + t * s->head_dim) * weights[(size_t)i * columns + c + t];
@@ -92,44 +92,63 @@ ALWAYS void output_f32(const Span *s, const float *weights, const float *pool, f
     }
 }
 
-ALWAYS void scores_bf16(const Span *s, const bf16 *q, const bf16 *pool, float *scores, int columns, const int n) {
-    for (int c = 0, p = s->first / PAGE; c < columns; c += PAGE, p++) {
-        const bf16 *keys = pool + ((size_t)s->pages[p] * s->kv_heads + s->head) * PAGE * s->head_dim;
-        f16v acc[MOST_QUERIES] = {};
-        for (int d = 0; d < s->head_dim; d += 2) {
-            u16v pairs = *(const u16v *)(keys + d * PAGE);
-            for (int i = 0; i < n; i++) {
-                uint32_t pair;
-                memcpy(&pair, q + i * s->head_dim + d, 4);
-                acc[i] = dot_pairs(acc[i], pairs, pair);
-            }
-        }
-        for (int i = 0; i < n; i++) *(f16v *)(scores + (size_t)i * columns + c) = acc[i];
+/* Of `wide` neighbouring pages at a time, since each reads all of the queries. */
+ALWAYS void scores_of_pages(const Span *s, const bf16 *q, const bf16 *pool, float *scores, int columns, int c,
+                            const int n, const int wide) {
+    const bf16 *keys[2], *ahead[2];
+    f16v acc[2][MOST_QUERIES] = {};
+    for (int w = 0; w < wide; w++) {
+        keys[w] = BLOCK(pool, s->pages, (s->first + c) / PAGE + w);
+        ahead[w] = BLOCK(pool, s->ahead, (s->first + c) / PAGE + w);
     }
-}
-
-/* Weights are rounded to bf16 for the product, as every bf16 attention does. */
-ALWAYS void output_bf16(const Span *s, const uint32_t *weights, const bf16 *pool, float *out, int columns, const int n) {
-    for (int d = 0; d < s->head_dim; d += 32) {
-        const int wide = d + 16 < s->head_dim;
-        f16v low[MOST_QUERIES] = {}, high[MOST_QUERIES] = {};
-        for (int c = 0, p = s->first / PAGE; c < columns; c += PAGE, p++) {
-            const bf16 *values = pool + ((size_t)s->pages[p] * s->kv_heads + s->head) * PAGE * s->head_dim + 2 * d;
-            for (int t = 0; t < PAGE / 2; t++) {
-                u16v a = *(const u16v *)(values + 2 * t * s->head_dim);
-                u16v b = wide ? *(const u16v *)(values + 2 * t * s->head_dim + 32) : a;
-                for (int i = 0; i < n; i++) {
-                    uint32_t pair = weights[((size_t)i * columns + c) / 2 + t];
-                    low[i] = dot_pairs(low[i], a, pair);
-                    if (wide) high[i] = dot_pairs(high[i], b, pair);
-                }
-            }
+    for (int d = 0; d < s->head_dim; d += 2) {
+        u16v pairs[2];
+        for (int w = 0; w < wide; w++) {
+            pairs[w] = *(const u16v *)(keys[w] + d * PAGE);
+            __builtin_prefetch(ahead[w] + d * PAGE);
         }
         for (int i = 0; i < n; i++) {
-            *(f16v *)(out + i * s->head_dim + d) = low[i];
-            if (wide) *(f16v *)(out + i * s->head_dim + d + 16) = high[i];
+            uint32_t pair;
+            memcpy(&pair, q + i * s->head_dim + d, 4);
+            for (int w = 0; w < wide; w++) acc[w][i] = dot_pairs(acc[w][i], pairs[w], pair);
         }
     }
+    for (int w = 0; w < wide; w++)
+        for (int i = 0; i < n; i++) *(f16v *)(scores + (size_t)i * columns + c + w * PAGE) = acc[w][i];
+}
+
+ALWAYS void scores_bf16(const Span *s, const bf16 *q, const bf16 *pool, float *scores, int columns, const int n) {
+    int c = 0;
+    for (; c + PAGE < columns; c += 2 * PAGE) scores_of_pages(s, q, pool, scores, columns, c, n, 2);
+    if (c < columns) scores_of_pages(s, q, pool, scores, columns, c, n, 1);
+}
+
+/* Of `wide` vectors of the output at a time. Weights are rounded to bf16 for the product, as every bf16 attention does. */
+ALWAYS void output_of_vectors(const Span *s, const uint32_t *weights, const bf16 *pool, float *out, int columns, int d,
+                              const int n, const int wide) {
+    f16v acc[4][MOST_QUERIES] = {};
+    for (int c = 0, p = s->first / PAGE; c < columns; c += PAGE, p++) {
+        const bf16 *values = BLOCK(pool, s->pages, p) + 2 * d, *ahead = BLOCK(pool, s->ahead, p) + 2 * d;
+        for (int t = 0; t < PAGE / 2; t++) {
+            u16v pairs[4];
+            for (int w = 0; w < wide; w++) {
+                pairs[w] = *(const u16v *)(values + 2 * t * s->head_dim + w * 32);
+                __builtin_prefetch(ahead + 2 * t * s->head_dim + w * 32);
+            }
+            for (int i = 0; i < n; i++) {
+                uint32_t pair = weights[((size_t)i * columns + c) / 2 + t];
+                for (int w = 0; w < wide; w++) acc[w][i] = dot_pairs(acc[w][i], pairs[w], pair);
+            }
+        }
+    }
+    for (int i = 0; i < n; i++)
+        for (int w = 0; w < wide; w++) *(f16v *)(out + i * s->head_dim + d + w * 16) = acc[w][i];
+}
+
+ALWAYS void output_bf16(const Span *s, const uint32_t *weights, const bf16 *pool, float *out, int columns, const int n) {
+    int d = 0;
+    for (; d + 64 <= s->head_dim; d += 64) output_of_vectors(s, weights, pool, out, columns, d, n, 4);
+    for (; d < s->head_dim; d += 16) output_of_vectors(s, weights, pool, out, columns, d, n, 1);
 }
 
 #define DISPATCH(call, n)             \
@@ -159,11 +178,12 @@ static void row_bf16(const Span *s, const bf16 *q, bf16 *out, const bf16 *keys, 
 #define SCORES(n) scores_bf16(s, q, keys, scratch, columns, n)
     DISPATCH(SCORES, n)
     softmax(scratch, columns, start, s, n, total);
-    bf16 *narrow = (bf16 *)scratch; /* entry i is written after entry i of the wider array was read */
-    for (int i = 0; i < n * columns; i++) narrow[i] = round_bf16(scratch[i]);
+    for (int i = 0; i < n * columns; i += 16) /* entries are written after those of the wider array were read */
+        *(h16v *)((bf16 *)scratch + i) = narrow(*(f16v *)(scratch + i));
 #define OUTPUT(n) output_bf16(s, (const uint32_t *)scratch, values, wide, columns, n)
     DISPATCH(OUTPUT, n)
-    for (int i = 0; i < n * s->head_dim; i++) out[i] = round_bf16(wide[i] / total[i / s->head_dim]);
+    for (int i = 0; i < n * s->head_dim; i += 16)
+        *(h16v *)(out + i) = narrow(*(f16v *)(wide + i) / total[i / s->head_dim]);
 #undef SCORES
 #undef OUTPUT
 }
@@ -187,7 +207,8 @@ int attend(const void *queries, void *out, const void *keys, const void *values,
             for (int h = 0; h < kv_heads; h++) {
                 if (!scratch) continue;
                 int length = lengths[r], first = window > 0 && length > window ? length - window : 0;
-                Span s = {table + (size_t)r * table_width, first, length, kv_heads, h, head_dim, scale, softcap};
+                const int32_t *pages = table + (size_t)r * table_width, *ahead = r + 1 < rows ? pages + table_width : pages;
+                Span s = {pages, ahead, first, length, kv_heads, h, head_dim, scale, softcap};
                 for (int g = 0; g < share; g += MOST_QUERIES) {
                     int n = share - g < MOST_QUERIES ? share - g : MOST_QUERIES;
                     size_t at = ((size_t)r * heads + h * share + g) * head_dim;

@@ -17,6 +17,7 @@ from rzero.engines.paged.pages import Pages
 from rzero.models.attention import own_attention
 from rzero.models.head import hidden_states
 from rzero.models.language_model import LanguageModel
+from rzero.models.operations import own_operations
 from rzero.types import TokenIds
 
 
@@ -105,7 +106,7 @@ class PagedCache:
 
     def _forward(self, tokens: Tensor, positions: Tensor, attention: _Prefill | _Decode) -> Tensor:
         module, device = self._model.module, self._model.device
-        with own_attention(module, attention):
+        with own_attention(module, attention), own_operations(module):
             return hidden_states(
                 module, input_ids=tokens.to(device), position_ids=positions.to(device), use_cache=False
             )
@@ -153,6 +154,7 @@ def _places(pages: Sequence[int], length: int, page_size: int) -> tuple[NDArray[
 
 
 def _grown(pool: Tensor, capacity: int) -> Tensor:
-    grown = pool.new_zeros(capacity, *pool.shape[1:])
+    grown = pool.new_empty(capacity, *pool.shape[1:])
     grown[: pool.shape[0]] = pool
+    grown[pool.shape[0] :].zero_()  # not all of it: that would write the greater part twice
     return grown

@@ -7,14 +7,14 @@ same memory. Without a C compiler, :mod:`rzero.engines.paged.plain` does the sam
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, c_float, c_int, c_int32, c_void_p
+from ctypes import c_float, c_int, c_void_p
 from functools import cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from rzero.engines.compiler import build
+from rzero.native.compiler import build
 
 _SOURCE = Path(__file__).with_name("attention.c")
 
@@ -92,20 +92,19 @@ class NativeKernel:
         return out
 
 
-def _int32(tensor: Tensor) -> ctypes._Pointer[c_int32]:
+def _int32(tensor: Tensor) -> int:
     assert tensor.dtype is torch.int32 and tensor.is_contiguous()
-    return ctypes.cast(tensor.data_ptr(), POINTER(c_int32))
+    return tensor.data_ptr()
 
 
 @cache
 def _library() -> ctypes.CDLL:
     library = ctypes.CDLL(str(build(_SOURCE)))
-    integers = POINTER(c_int32)
-    library.store.argtypes = [c_void_p] * 4 + [integers] * 2 + [c_int] * 5
+    library.store.argtypes = [c_void_p] * 6 + [c_int] * 5
     library.store.restype = None
     library.attend.argtypes = [
-        *[c_void_p] * 4,
-        *(integers, c_int, integers),
+        *[c_void_p] * 5,
+        *(c_int, c_void_p),
         *[c_int] * 4,
         *(c_float, c_int, c_float),
         *[c_int] * 2,

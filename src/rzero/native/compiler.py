@@ -14,7 +14,8 @@ from pathlib import Path
 from rzero.user_cache import user_cache
 
 _HEADER = Path(__file__).with_name("vectors.h")
-_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-shared", "-fPIC")
+# The sources look at the same bytes as numbers of several types.
+_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-strict-aliasing", "-shared", "-fPIC")
 
 
 def build(source: Path) -> Path:
