@@ -27,7 +27,7 @@ test: $(VENV)/.installed ## set up, then run all tests
 	$(BIN)/python -m pytest
 
 test-cluster: $(VENV)/.installed ## run those with a Ray cluster on this machine (minutes)
-	$(BIN)/python -m pytest -m cluster tests/cluster
+	$(BIN)/python -m pytest -m cluster tests/ray_cluster
 
 # The engines that `make bench` compares with, each in an environment of its own.
 VLLM_VENV := .venv-bench-vllm
