@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +54,35 @@ def test_nobody_at_the_address(micro: Path) -> None:
 def test_somebody_else_at_the_address(micro: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, refused(ConfigError, "Ray cannot be joined there"):
         open_engine(micro, ray_address=f"127.0.0.1:{silent.getsockname()[1]}")
+
+
+HEAD_WITH_A_TOKEN = """
+from ray.cluster_utils import Cluster
+
+options = {"num_cpus": 1, "object_store_memory": 150 * 2**20, "include_dashboard": False}
+cluster = Cluster(initialize_head=True, head_node_args=options)
+print("address", cluster.address, flush=True)
+input()
+cluster.shutdown()
+"""
+
+
+def test_a_head_node_that_asks_for_a_token(micro: Path) -> None:
+    """Ray asks for one wherever there is one in the home directory, and sends it only if it is told to."""
+    head = subprocess.Popen(
+        [sys.executable, "-c", HEAD_WITH_A_TOKEN],
+        env={**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert head.stdout is not None
+        address = next(line.split()[1] for line in head.stdout if line.startswith("address"))
+        with refused(ConfigError, "it asks for a token.*RAY_AUTH_MODE=token"):
+            open_engine(micro, ray_address=address)
+    finally:
+        head.communicate("end\n", timeout=60)
 
 
 def test_too_few_cores(micro: Path, shared_nodes: Any) -> None:

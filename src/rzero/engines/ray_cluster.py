@@ -254,17 +254,23 @@ def _probe(address: str, timeout_s: float) -> None:
     # Joined in this process, somebody else who answers there would be waited for, for more than a minute.
     check = "from ray.scripts.scripts import main; main()"
     try:
-        found = subprocess.run(
+        answer = subprocess.run(
             [sys.executable, "-c", check, "health-check", "--address", address],
             capture_output=True,
             timeout=timeout_s,
-        ).returncode
+        )
     except subprocess.TimeoutExpired:
-        found = None
-    if found != 0:
+        answer = None
+    if answer is None or answer.returncode != 0:
+        start = f"engine.ray_address={address!r}: Ray cannot be joined there "
+        if answer is not None and b"InvalidAuthToken" in answer.stderr:
+            raise ConfigError(
+                f"{start}(it asks for a token, which Ray sends to no address unasked); run this with the variable "
+                "RAY_AUTH_MODE=token, on a machine where ~/.ray/auth_token is the head node's"
+            )
         raise ConfigError(
-            f"engine.ray_address={address!r}: Ray cannot be joined there (who answers is no head node of this Ray, or "
-            f"needs more than engine.ray_timeout_s={timeout_s:g} s); give the host:port of a running head node"
+            f"{start}(who answers is no head node of this Ray, or needs more than engine.ray_timeout_s={timeout_s:g} "
+            "s); give the host:port of a running head node"
         )
 
 
