@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rzero.engines.base import OnFinish, SamplingParams, check_prompts
 from rzero.engines.draw import draw
+from rzero.engines.sending import send
 from rzero.engines.stopping import StopRules
 from rzero.engines.streams import uniforms
 from rzero.errors import EngineError
@@ -133,26 +134,28 @@ class Drafts:
     def write(self, slots: NDArray[np.int64], hidden: Tensor) -> tuple[Tensor, NDArray[np.bool_]]:
         """Draw one more token for each of ``slots`` [R] from ``hidden`` [R, d].
 
-        Returns the tokens [R] and which of the completions end by them. Raises EngineError if the model computes
-        something that is not a number.
+        Returns the tokens [R], on the host, and which of the completions end by them. Raises EngineError if the model
+        computes something that is not a number.
         """
         at = self._lengths[slots]
         self._reserve(int(at.max()) + 1)
         tokens, logprobs = draw(
             self._model.head.logits(hidden),
-            torch.from_numpy(self._uniforms[slots, at]).to(hidden.device),
+            send(self._uniforms[slots, at], hidden.device),
             temperature=self._params.temperature,
             top_k=self._params.top_k,
             top_p=self._params.top_p,
         )
-        self._tokens[slots, at] = new = tokens.cpu().numpy()
-        self._logprobs[slots, at] = new_logprobs = logprobs.cpu().numpy()
+        # The host waits for the device here: once a step for all rows, both results in one piece, exact in fp64.
+        drawn = torch.stack([tokens.double(), logprobs.double()]).cpu().numpy()
+        self._tokens[slots, at] = new = drawn[0].astype(np.int64)
+        self._logprobs[slots, at] = new_logprobs = drawn[1].astype(np.float32)
         if np.isnan(new_logprobs).any():
             raise EngineError("the model's logits are not numbers: its weights are damaged or training diverged")
         self._lengths[slots] = at + 1
         stopped = self._rules.ended(new, lambda index: self._tail(slots[index]))
         self._stopped[slots] = stopped
-        return tokens, stopped | (at + 1 == self._limits[slots])
+        return torch.from_numpy(new), stopped | (at + 1 == self._limits[slots])
 
     def completion(self, slot: int, *, cancelled: bool = False) -> Completion:
         """What is written in ``slot``."""

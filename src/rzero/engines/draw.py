@@ -7,7 +7,8 @@ vocabulary, then inside one block. That reads the vocabulary a few times and wri
 With cuts, the tokens are ordered by falling probability, equal ones by rising id. First the ``top_k`` most likely are
 kept; then, of these, the shortest prefix that holds at least ``top_p`` of their probability (never less than one
 token). The kept tokens are drawn in proportion to their probabilities. Only tokens that can survive the cut are
-sorted: those above a floor that has more than ``top_p`` of the probability above it.
+sorted: those above a floor that has more than ``top_p`` of the probability above it. On a GPU, how many they are is the
+one thing that the host waits for.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def _draw_cut(probs: Tensor, uniforms: Tensor, *, top_k: int, top_p: float) -> T
     # The bits of positive floats are ordered as they are, so one key sorts by row, then by falling probability.
     order = ((row << 32) - weights.view(torch.int32)).sort(stable=True).indices
     weights, token = weights[order].double(), token[order]
-    count = row.bincount(minlength=probs.shape[0])
+    count = row.new_zeros(probs.shape[0]).index_add_(0, row, torch.ones_like(row))  # bincount would wait for a GPU
     stop = count.cumsum(0)
     start = stop - count
     if top_k:

@@ -33,7 +33,7 @@ def run_wave(model: LanguageModel, rows: Sequence[Row], drafts: Drafts, results:
         drafts.start(slot, row)
     for step in range(most):
         tokens, finished = drafts.write(live.index, hidden)
-        finished = results.leave(drafts, live.index, finished)
+        tokens, finished = tokens.to(hidden.device), results.leave(drafts, live.index, finished)
         if finished.all():
             return
         if finished.any():
