@@ -20,6 +20,7 @@ from rzero.engines.base import OnFinish, SamplingParams
 from rzero.engines.cache import count_layers
 from rzero.engines.drafts import Drafts, Results, Row, rows_of
 from rzero.engines.paged.cache import PagedCache
+from rzero.engines.paged.graphs import Graphs, Recorder, recorder_for
 from rzero.engines.paged.pages import Pages
 from rzero.engines.paged.scheduler import Scheduler, pages_needed
 from rzero.engines.paged.select import Choice, choose_kernel
@@ -38,8 +39,9 @@ class EmbeddedSampler:
     At most ``max_rows`` completions are generated at a time, and their keys and values take at most ``kv_bytes`` (0:
     half of the memory that is free); this changes speed and memory, not what is drawn (up to the rounding of matrix
     products of other sizes). ``policy_version`` is a number that :meth:`load_weights` replaces,
-    or, where a learner trains the same module, a function that asks that learner. Raises EngineError if the
-    architecture's cache is not one of keys and values.
+    or, where a learner trains the same module, a function that asks that learner. ``recorder`` makes what records
+    decoding steps on a device, or None where each step is to be launched anew. Raises EngineError if the architecture's
+    cache is not one of keys and values.
     """
 
     def __init__(
@@ -49,8 +51,12 @@ class EmbeddedSampler:
         max_rows: int = 256,
         kv_bytes: int = 0,
         policy_version: int | Callable[[], int] = 0,
+        recorder: Callable[[torch.device], Recorder | None] = recorder_for,
     ) -> None:
+        self.replayed = 0
+        """How many decoding steps of the last call were replayed."""
         self._model = model
+        self._recorder = recorder
         self._max_rows = max_rows
         self._policy_version = policy_version
         self._kv_bytes = kv_bytes
@@ -63,6 +69,11 @@ class EmbeddedSampler:
                 RuntimeWarning,
                 stacklevel=2,
             )
+
+    @property
+    def kernel(self) -> str:
+        """The name of the attention kernel; empty without paging."""
+        return type(self._paged.kernel).__name__ if self._paged else ""
 
     @property
     def policy_version(self) -> int:
@@ -93,16 +104,28 @@ class EmbeddedSampler:
     def _run_paged(self, rows: Sequence[Row], drafts: Drafts, results: Results, paged: Choice) -> None:
         size = paged.bytes_per_token * paged.kernel.page_size
         budget = self._kv_bytes or available_memory(self._model.device) // 2
-        pages = Pages(limit=budget // size)
+        limit, slots = budget // size, min(self._max_rows, len(rows))
         needed = max(pages_needed(row, paged.kernel.page_size) for row in rows)
-        if needed > pages.limit:
+        if needed > limit:
             raise EngineError(
                 f"one completion of up to {max(row.limit for row in rows)} tokens needs {needed * size / 2**30:.3f} "
                 f"GiB for its keys and values, and there are {budget / 2**30:.3f} for them; raise engine.kv_gib to "
                 f"{needed * size / 2**30:.3f} if there is so much memory, or lower max_new_tokens"
             )
-        cache = PagedCache(self._model, paged.kernel, pages)
-        Scheduler(cache, drafts, results, rows=rows, slots=min(self._max_rows, len(rows))).run()
+        self.replayed = 0
+        # One page is scratch.
+        recorder = self._recorder(self._model.device) if paged.kernel.wide_tables and limit > needed else None
+        if recorder is None:
+            cache = PagedCache(self._model, paged.kernel, Pages(limit))
+            Scheduler(cache, drafts, results, rows=rows, slots=slots, decode=cache.decode).run()
+            return
+        # All of these exist from the start, so no more than can be used: one more than a row needs lets the next start.
+        cache = PagedCache(self._model, paged.kernel, Pages(min(limit, slots * (needed + 1) + 1)))
+        with Graphs(cache, recorder, width=needed, slots=slots) as graphs:
+            Scheduler(cache, drafts, results, rows=rows, slots=slots, decode=graphs.decode).run()
+        self.replayed = graphs.replayed
+        if graphs.failed:
+            self._recorder = lambda device: None
 
     def _run_waves(self, rows: Sequence[Row], drafts: Drafts, results: Results) -> None:
         while rows:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rzero.engines.paged.kernels import Kernel, prompt_attention
 from rzero.engines.paged.pages import Pages
+from rzero.engines.sending import send
 from rzero.models.attention import own_attention
 from rzero.models.head import hidden_states
 from rzero.models.language_model import LanguageModel
@@ -29,6 +30,11 @@ class PagedCache:
         self.pages = pages
         self._model = model
         self._pools: dict[int, tuple[Tensor, Tensor]] = {}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the keys and values are."""
+        return self._model.device
 
     @property
     def page_size(self) -> int:
@@ -70,18 +76,17 @@ class PagedCache:
     def decode(self, tokens: Tensor, positions: NDArray[np.int32], table: NDArray[np.int32]) -> Tensor:
         """One more token for each row: hidden states [R, d] of ``tokens`` [R], which stand at ``positions`` [R].
 
-        ``table`` [R, P] lists each row's pages, that of its position among them.
+        ``table`` [R, P] lists each row's pages, that of its position among them. All three are the host's.
         """
-        device = self._model.device
-        rows = np.arange(len(positions))
-        attention = _Decode(
-            cache=self,
-            table=torch.from_numpy(table).to(device),
-            lengths=torch.from_numpy(positions + 1).to(device),
-            pages=torch.from_numpy(table[rows, positions // self.page_size]).to(device),
-            offsets=torch.from_numpy(positions % self.page_size).to(device),
-        )
-        return self._forward(tokens[:, None], torch.from_numpy(positions.astype(np.int64))[:, None], attention)[:, 0]
+        inputs = packed(tokens.numpy(), positions, table, self.page_size)
+        return self.step(send(inputs, self.device), rows=len(positions))
+
+    def step(self, inputs: Tensor, *, rows: int) -> Tensor:
+        """:meth:`decode` of :func:`packed` ``inputs``, which asks the device for nothing."""
+        tokens, positions, pages, offsets = inputs[: 4 * rows].view(4, rows)
+        table = inputs[4 * rows :].view(rows, -1)
+        attention = _Decode(cache=self, table=table, lengths=positions + 1, pages=pages, offsets=offsets)
+        return self._forward(tokens[:, None].long(), positions[:, None].long(), attention)[:, 0]
 
     def copy(self, sources: Sequence[int], targets: Sequence[int]) -> None:
         """Copy whole pages, in every layer."""
@@ -145,6 +150,15 @@ class _Decode:
         pools = self.cache.layer(next(self.layers), keys)
         kernel.store(pools, keys, value[:, :, 0], self.pages, self.offsets)
         return kernel.attend(query[:, :, 0], pools, self.table, self.lengths, **rules)[:, None]
+
+
+def packed(
+    tokens: NDArray[np.int64], positions: NDArray[np.int32], table: NDArray[np.int32], page_size: int
+) -> NDArray[np.int32]:
+    """The numbers of a decoding step in one piece: tokens, positions, their pages and offsets there, the table."""
+    pages = table[np.arange(len(positions)), positions // page_size]
+    parts = (tokens, positions, pages, positions % page_size, table.ravel())
+    return np.concatenate(parts, dtype=np.int32, casting="same_kind")
 
 
 def _places(pages: Sequence[int], length: int, page_size: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

@@ -18,6 +18,9 @@ class Kernel(Protocol):
     page_size: int
     """Tokens in a page."""
 
+    wide_tables: bool
+    """Whether columns of a table behind a row's length cost nothing."""
+
     def pool(self, num_pages: int, like: Tensor) -> Tensor:
         """An empty pool for keys or values like ``like`` [..., kv_heads, D]; its first dimension is the pages."""
         ...

@@ -29,6 +29,7 @@ class NativeKernel:
     """What the source has code for."""
 
     page_size = 16
+    wide_tables = True
 
     def __init__(self) -> None:
         self._library = _library()

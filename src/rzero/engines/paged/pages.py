@@ -35,6 +35,10 @@ class Pages:
         del self._free[len(self._free) - count :]
         return taken[::-1]
 
+    def reserve(self) -> None:
+        """Let all pages exist from now on, so that what is kept in them need not grow."""
+        self.give_back(self.take(self.available))
+
     def give_back(self, pages: Iterable[int]) -> None:
         """Free ``pages``."""
         self._free.extend(pages)

@@ -13,6 +13,7 @@ class PlainKernel:
     """A :class:`~rzero.engines.paged.kernels.Kernel`; pools are [pages, page_size, kv_heads, D]."""
 
     page_size = 16
+    wide_tables = False
 
     def pool(self, num_pages: int, like: Tensor) -> Tensor:
         """Zeros, so that what is masked is a number."""

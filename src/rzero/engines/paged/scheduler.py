@@ -9,7 +9,7 @@ later as if nothing had happened.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -44,10 +44,23 @@ class _Waiting:
 
 
 class Scheduler:
-    """Runs ``rows`` to their end. Equal prompts must be neighbours, the longest prompt first."""
+    """Runs ``rows`` to their end. Equal prompts must be neighbours, the longest prompt first.
 
-    def __init__(self, cache: PagedCache, drafts: Drafts, results: Results, *, rows: Sequence[Row], slots: int) -> None:
+    ``decode`` does what :meth:`PagedCache.decode` does.
+    """
+
+    def __init__(
+        self,
+        cache: PagedCache,
+        drafts: Drafts,
+        results: Results,
+        *,
+        rows: Sequence[Row],
+        slots: int,
+        decode: Callable[[Tensor, NDArray[np.int32], NDArray[np.int32]], Tensor],
+    ) -> None:
         self._cache = cache
+        self._step = decode
         self._drafts = drafts
         self._results = results
         self._slots = slots
@@ -160,7 +173,7 @@ class Scheduler:
         live, size = self._live, self._cache.page_size
         positions = self._positions[live]
         table = np.ascontiguousarray(self._table[live, : int(positions.max()) // size + 1])
-        hidden = self._cache.decode(tokens[: len(live)], positions, table)
+        hidden = self._step(tokens[: len(live)], positions, table)
         self._positions[live] += 1
         return hidden
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from rzero.engines.paged.cache import PagedCache
+from rzero.engines.paged.flash import FlashKernel
 from rzero.engines.paged.kernels import Kernel
 from rzero.engines.paged.native import NativeKernel
 from rzero.engines.paged.pages import Pages
@@ -18,7 +19,7 @@ from rzero.models.attention import takes_own_attention
 from rzero.models.head import hidden_states
 from rzero.models.language_model import LanguageModel
 
-_PROMPT, _DECODED = 21, 3  # the prompt ends inside its second page
+_DECODED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,12 @@ def choose_kernel(model: LanguageModel) -> Choice | None:
             with torch.inference_mode():
                 size = _check(model, kernel)
         except ValueError:
-            continue  # the kernel has no code for such heads
+            continue  # the kernel has no code for such heads, or for a soft cap
+        except RuntimeError as error:
+            if not isinstance(kernel, FlashKernel):
+                raise
+            warnings.warn(f"sampling is slower than it could be: {error}", RuntimeWarning, stacklevel=3)
+            continue
         if size is not None:
             return Choice(kernel, size)
     return None
@@ -53,24 +59,27 @@ def _candidates(model: LanguageModel) -> Iterator[Callable[[], Kernel]]:
             warnings.warn(f"sampling is slower than it could be: {error}", RuntimeWarning, stacklevel=2)
         else:
             yield NativeKernel
+    if model.device.type == "cuda" and model.dtype in FlashKernel.DTYPES and FlashKernel.available():
+        yield FlashKernel
     yield PlainKernel
 
 
 def _check(model: LanguageModel, kernel: Kernel) -> int | None:
     """Prefill and decode a few tokens; bytes per token, or None if the hidden states are not the model's own."""
     vocab_size = model.head.weight.shape[0]
-    tokens = (torch.arange(1, _PROMPT + _DECODED + 1) * 7919 % vocab_size).tolist()
+    prompt = min(kernel.page_size + 5, model.max_context - _DECODED)  # it should end inside its second page
+    tokens = (torch.arange(1, prompt + _DECODED + 1) * 7919 % vocab_size).tolist()
     expected = hidden_states(model.module, input_ids=torch.tensor([tokens], device=model.device), use_cache=False)[
-        0, _PROMPT - 1 :
+        0, prompt - 1 :
     ].float()
     pages = Pages(limit=-(-len(tokens) // kernel.page_size))
     own = pages.take(pages.limit)
     cache = PagedCache(model, kernel, pages)
-    found = [cache.prefill([tuple(tokens[:_PROMPT])], [own])]
-    for position in range(_PROMPT, len(tokens)):
+    found = [cache.prefill([tuple(tokens[:prompt])], [own])]
+    for position in range(prompt, len(tokens)):
         found.append(
             cache.decode(
-                torch.tensor(tokens[position : position + 1], device=model.device),
+                torch.tensor(tokens[position : position + 1]),
                 np.array([position], dtype=np.int32),
                 np.array([own], dtype=np.int32),
             )
