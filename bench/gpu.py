@@ -33,6 +33,7 @@ from rzero.costs.device import DEVICES
 from rzero.costs.workload import default_lengths, sampled_tokens, trained_tokens, workload
 from rzero.engines.base import SamplingParams
 from rzero.engines.embedded import EmbeddedSampler
+from rzero.engines.paged.graphs import Recorder, recorder_for
 from rzero.grpo.learner import GrpoLearner
 from rzero.models.language_model import LanguageModel
 
@@ -122,10 +123,13 @@ def measure(plan: Plan) -> Report:
     ratios: dict[str, float] = {}
     for name in dict.fromkeys((plan.small, plan.large)):
         for count in plan.rows:
-            speed, share = decode(name, count, plan, place)
-            rows.append([name, f"decode, {count} rows", f"{speed:,.0f} tokens/s, {share:.0%} of the memory bound"])
-            ratios[f"{name} decode {count}"] = share
-            data[f"{name} decode {count}"] = speed
+            found = decode(name, count, plan, place)
+            rows.append([name, f"decode, {count} rows", str(found)])
+            ratios[f"{name} decode {count}"] = found.share
+            data[f"{name} decode {count}"] = found.speed
+    plainly = decode(plan.small, plan.rows[0], plan, place, recorder=lambda device: None)
+    rows.append([plan.small, f"decode, {plan.rows[0]} rows, no graphs", str(plainly)])
+    data["no graphs"] = plainly.speed
     trained, mfu, layers, peak = update(plan, place)
     rows.append([plan.large, f"update, {layers} layers", f"{trained:,.0f} tokens/s, {mfu:.0%} of the device's FLOP/s"])
     rows.append([plan.large, f"update, {layers} layers: peak memory", gib(peak)])
@@ -168,13 +172,32 @@ def device() -> Device:
     return Device(name=properties.name, kind="cuda", flops=flops, bandwidth=bandwidth, memory=memory)
 
 
-def decode(name: str, count: int, plan: Plan, place: Device) -> tuple[float, float]:
-    """Tokens a second of decoding ``count`` rows, and the share of what the memory allows.
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """Tokens a second, the share of what the memory allows, the attention kernel, and the share of replayed steps."""
 
-    Two runs of different length, whose difference is decoding alone.
-    """
+    speed: float
+    share: float
+    kernel: str
+    replayed: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.speed:,.0f} tokens/s, {self.share:.0%} of the memory bound, {self.kernel}, "
+            f"{self.replayed:.0%} of the steps replayed"
+        )
+
+
+def decode(
+    name: str,
+    count: int,
+    plan: Plan,
+    place: Device,
+    recorder: Callable[[torch.device], Recorder | None] = recorder_for,
+) -> Decoding:
+    """Decode ``count`` rows: two runs of different length, whose difference is decoding alone."""
     model = random_model(name, layers=None, device=place.kind, dtype=torch.bfloat16)
-    sampler = EmbeddedSampler(model, max_rows=count)
+    sampler = EmbeddedSampler(model, max_rows=count, recorder=recorder)
     sizes = shape(name)
     prompts = [
         group["prompt_ids"]
@@ -187,12 +210,18 @@ def decode(name: str, count: int, plan: Plan, place: Device) -> tuple[float, flo
         sampler.generate(prompts, SamplingParams(n=8, max_new_tokens=length, seed=0))
 
     run(plan.short)  # warms up
-    seconds = _timed(lambda: run(plan.long)) - _timed(lambda: run(plan.short))
+    long_s, replayed = _timed(lambda: run(plan.long)), sampler.replayed
+    seconds = long_s - _timed(lambda: run(plan.short))
     steps = plan.long - plan.short
     own = (plan.long + plan.short) / 2
     cached = count // 8 * plan.prompt_tokens + count * own
     bound_s = steps * (2 * sizes.parameters + sizes.kv_bytes(2) * cached) / place.bandwidth
-    return count * steps / seconds, bound_s / seconds
+    return Decoding(
+        speed=count * steps / seconds,
+        share=bound_s / seconds,
+        kernel=sampler.kernel,
+        replayed=replayed / (plan.long - 1),
+    )
 
 
 def update(plan: Plan, place: Device) -> tuple[float, float, int, int]:
