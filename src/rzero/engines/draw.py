@@ -106,7 +106,7 @@ def _draw_cut(probs: Tensor, uniforms: Tensor, *, top_k: int, top_p: float) -> T
         edges = _edges(weights)
         whole = edges[stop] - edges[start] if top_k else torch.ones_like(uniforms)
         beyond = edges[:-1] - edges[start][row] >= (top_p * whole)[row]
-        beyond[start] = False
+        beyond.index_fill_(0, start, False)
         weights.masked_fill_(beyond, 0.0)
     edges = _edges(weights)
     first, last = edges[start], edges[stop]
