@@ -19,9 +19,9 @@ from rzero.errors import ConfigError
 from rzero.evolve import plan, summary, tracking
 from rzero.evolve.build_curriculum import build_curriculum
 from rzero.evolve.context import Context
-from rzero.evolve.engine import open_engine
 from rzero.evolve.evaluate import evaluate
 from rzero.evolve.generate_questions import generate_questions
+from rzero.evolve.open_engine import open_engine
 from rzero.evolve.schedule import schedule
 from rzero.evolve.train_challenger import train_challenger
 from rzero.evolve.train_solver import train_solver
