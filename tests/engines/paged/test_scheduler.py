@@ -70,6 +70,15 @@ def test_a_cache_too_small_for_one_completion_is_an_error_that_says_what_would_d
     assert sampler.generate([prompt], SamplingParams(max_new_tokens=10))
 
 
+@pytest.mark.parametrize("pages", [7, 8, 9])
+def test_prompts_that_wait_leave_their_pages_to_one_that_could_not_start_otherwise(pages: int) -> None:
+    model, prompts = make_model(), [[5] * length for length in (57, 46, 43, 41, 38)]
+    params = SamplingParams(n=4, max_new_tokens=35)
+    expected = EmbeddedSampler(model).generate(prompts, params)
+    found = EmbeddedSampler(model, kv_bytes=pages * BYTES_PER_PAGE).generate(prompts, params)
+    assert [tokens(completions) for completions in found] == [tokens(completions) for completions in expected]
+
+
 def test_cancelling_frees_slots_and_spares_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     model, prompts = make_model("llama"), make_prompts(6, seed=5)
     params = SamplingParams(n=8, max_new_tokens=30)

@@ -91,8 +91,11 @@ class Scheduler:
             partly = len(prompt.ids) % self._cache.page_size > 0
             needed = (0 if prompt.pages else shared + partly) + partly
             # Each live row will want one more page soon; starting another now would only take it away again.
-            if (len(self._live) or started) and needed + len(self._live) + len(started) > self._cache.pages.available:
-                break
+            if needed + len(self._live) + len(started) > self._cache.pages.available:
+                if len(self._live) or started:
+                    break
+                if self._forget_idle_prompts():
+                    continue
             self._waiting.popleft()
             slot = self._free.pop()
             if not prompt.pages:
@@ -183,7 +186,7 @@ class Scheduler:
 
     def _forget_idle_prompts(self) -> bool:
         """Give up the pages of a prompt all of whose completions wait; it is prefilled again when one starts."""
-        for waiting in self._waiting:
+        for waiting in reversed(self._waiting):
             if waiting.prompt.pages and not waiting.prompt.live:
                 self._forget(waiting.prompt)
                 return True
