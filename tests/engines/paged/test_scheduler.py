@@ -47,7 +47,7 @@ def test_completions_that_lose_their_pages_go_on_as_if_they_had_not(
     params = SamplingParams(n=4, max_new_tokens=55)
     expected = EmbeddedSampler(model, max_rows=20).generate(prompts, params)
     fed: list[int] = []
-    watch(monkeypatch, "prefill", lambda batch, pages: fed.extend(len(prompt) for prompt in batch))
+    watch(monkeypatch, "prefill", lambda batch, *rest: fed.extend(len(prompt) for prompt in batch))
     found = EmbeddedSampler(model, max_rows=20, kv_bytes=14 * BYTES_PER_PAGE).generate(prompts, params)
     assert len(fed) > len(prompts)  # or nothing was suspended, and this test shows nothing
     assert [tokens(completions) for completions in found] == [tokens(completions) for completions in expected]
@@ -57,7 +57,7 @@ def test_prompts_are_prefilled_once_however_many_rows_there_is_room_for(monkeypa
     model, prompts = make_model("llama"), make_prompts(12, seed=3)
     sampler = EmbeddedSampler(model, max_rows=5)
     fed: list[int] = []
-    watch(monkeypatch, "prefill", lambda batch, pages: fed.extend(len(prompt) for prompt in batch))
+    watch(monkeypatch, "prefill", lambda batch, *rest: fed.extend(len(prompt) for prompt in batch))
     sampler.generate([*prompts, *prompts], SamplingParams(n=4, max_new_tokens=20))
     assert sorted(fed) == sorted(len(prompt) for prompt in prompts)
 
