@@ -1,9 +1,9 @@
 """The default sampler: transformers' own module, in this process, on whatever device it is.
 
-Learner and sampler may share one module, so an update needs no transfer of weights. Speed comes from prefilling each
-distinct prompt once and keeping its keys and values once, a paged cache, rows that leave as soon as they finish and are
-replaced by waiting ones, and drawing with one number per row. Models whose attention does not go through transformers'
-attention interface are sampled from in waves of rows that start together.
+Learner and sampler may share one module, so an update needs no transfer of weights. Speed comes from running each
+distinct prompt once, what all of them begin with once, and keeping their keys and values once, a paged cache, rows that
+leave as soon as they finish and are replaced by waiting ones, and drawing with one number per row. Models whose
+attention does not go through transformers' attention interface are sampled from in waves of rows that start together.
 """
 
 from __future__ import annotations

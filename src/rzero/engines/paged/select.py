@@ -18,7 +18,7 @@ from rzero.models.attention import takes_own_attention
 from rzero.models.head import hidden_states
 from rzero.models.language_model import LanguageModel
 
-_PROMPT, _DECODED = 21, 3  # the prompt ends inside its second page
+_BEGINNING, _PROMPT, _DECODED = 16, 21, 3  # a page first; then the prompt ends inside its second one
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,8 @@ def _check(model: LanguageModel, kernel: Kernel) -> int | None:
     pages = Pages(limit=-(-len(tokens) // kernel.page_size))
     own = pages.take(pages.limit)
     cache = PagedCache(model, kernel, pages)
-    found = [cache.prefill([tuple(tokens[:_PROMPT])], [own])]
+    cache.prefill([tuple(tokens[:_BEGINNING])], [own])
+    found = [cache.prefill([tuple(tokens[:_PROMPT])], [own], _BEGINNING)]
     for position in range(_PROMPT, len(tokens)):
         found.append(
             cache.decode(
