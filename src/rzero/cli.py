@@ -261,8 +261,10 @@ def _status(known: argparse.Namespace, overrides: dict[str, str]) -> int:
     if overrides:
         raise ConfigError(f"`rzero status` takes a run directory alone, not --{next(iter(overrides))}")
     from rzero.evolve.status import describe
-    from rzero.runs.mirror import reading
+    from rzero.runs.mirror import is_url, reading
 
+    if is_url(known.directory):
+        print(f"url        {known.directory}")
     with reading(known.directory, note=_note, weights=False) as root:
         for line in describe(root):
             print(line)
