@@ -52,6 +52,10 @@ class ObjectStore(MemoryFileSystem):
 class Share(LocalFileSystem):
     protocol = "share"
 
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> str:
+        return super()._strip_protocol(str(path).removeprefix("share://"))
+
     def put_file(self, path1: str, path2: str, *args: Any, **kwargs: Any) -> None:
         if Breaking.fails():
             with open(path1, "rb") as source, open(path2, "wb") as target:
