@@ -12,7 +12,7 @@ from faulty_systems import Breaking, ObjectStore, breaking
 from made_run import make_run
 from rzero import cli
 from rzero.errors import ConfigError, MissingExtraError, RunDirectoryError
-from rzero.runs import remote
+from rzero.runs import mirror, remote
 from rzero.runs.atomic import write_json
 from rzero.runs.mirror import reading, working_copy
 from rzero.runs.remote import Remote
@@ -59,15 +59,41 @@ def test_what_is_sent(tmp_path: Path) -> None:
     with breaking(None):
         sent(notes)
         assert Breaking.operations == 0
-    (root / "iter_01" / "labels.json").unlink()
     (root / "aside" / "attempt_02").mkdir(parents=True)
     (root / "aside" / "attempt_02" / "old").write_text("")
     (root / "metrics.jsonl").write_text("{}\n")
     ObjectStore().pipe_file("/bucket/run/notes.txt", b"of the user's own")
-    with breaking(None):
-        sent(notes)
+    with breaking(None), working_copy(URL, note=notes.append) as copy:
+        (copy.root / "iter_01" / "labels.json").unlink()
+        copy.saved()
         assert Breaking.operations == 2
     assert there() == here - {"iter_01/labels.json"} | {"metrics.jsonl", "notes.txt"}
+
+
+def test_what_a_tidied_cache_lost_is_not_removed_at_the_url() -> None:
+    root = sent([])
+    before = there()
+    shutil.rmtree(root / "iter_01")
+    sent([])
+    assert there() == before and (root / "iter_01" / "labels.json").exists()
+
+
+def test_a_fetch_that_breaks_off_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+    root = sent(notes)
+    monkeypatch.setenv("RZERO_CACHE", str(tmp_path / "other"))
+    sent([], advance=1)
+    monkeypatch.setenv("RZERO_CACHE", str(tmp_path / "cache"))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(mirror, "write_text", raise_interrupt)  # all is fetched but state.json
+        sent(notes)
+    assert State.load(root / "state.json").done == 0
+    assert State.load(sent(notes) / "state.json").done == 1
+    assert not any("kept" in note for note in notes)
+
+
+def raise_interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_the_copy_is_ahead_or_the_url_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

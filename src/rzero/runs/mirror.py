@@ -145,6 +145,7 @@ class Mirror:
         record = self._record
         if record.whole and state in record.states:
             record.sent = {n: s for n, s in record.sent.items() if n in listed and listed[n].size == s[0]}
+            self._restore()
             return
         if own is not None and (state is None or own not in record.states):
             self._keep_aside()
@@ -161,8 +162,9 @@ class Mirror:
             there = self._unchanged_state()
             here = {name: stamp for name, stamp in self.files().items() if last or not name.startswith("trackers/")}
             changed = [name for name, stamp in here.items() if name != STATE and record.sent.get(name) != stamp]
-            # Without run.json the files would be no run, and refused.
-            self._send_files(sorted(changed, key=lambda name: name != MANIFEST), here)
+            # Without run.json the files would be no run, and refused; and files that go together may arrive in any order.
+            self._send_files([name for name in changed if name == MANIFEST], here)
+            self._send_files([name for name in changed if name != MANIFEST], here)
             if (own := self._own_state()) != there:
                 self._unchanged_state()
                 record.states = [there, own]
@@ -216,7 +218,17 @@ class Mirror:
             self._num_bytes += here[name][0]
         self._num_files += len(names)
 
+    def _restore(self) -> None:
+        """Fetch what was lost here since it was sent, as to tidied caches; it would be removed at the URL else."""
+        lost = [name for name in self._record.sent if not (self.root / name).exists()]
+        self._remote.fetch(self.root, lost)
+        here = self.files()
+        self._record.sent |= {name: here[name] for name in lost}
+
     def _fetch(self, listed: dict[str, Listed], state: str | None, without: tuple[str, ...]) -> None:
+        self._record.states.append(state)
+        self._record.whole = False  # until all is here
+        self._save_record()
         chosen = {name for name in listed if not set(without) & set(name.split("/")) and not _is_temporary(name)}
         for name in self.files():
             if name.startswith("iter_") and name not in listed:
