@@ -61,7 +61,8 @@ class Host:
             if directory == self._base or time.monotonic() > deadline:
                 raise ModelError(
                     f"node {socket.gethostname()} has no directory {directory}; models and --out must have the same "
-                    "path on every node, so put them on a file system that all nodes share"
+                    "path on every node, so put them on a file system that all nodes share (for --out at a URL: let "
+                    "RZERO_CACHE name a directory there)"
                 )
             time.sleep(0.1)
 
