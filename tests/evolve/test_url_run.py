@@ -25,7 +25,7 @@ def test_killed_and_resumed_on_an_empty_machine(
     for moment in (
         {"KILL_AT_CALL": "parse_question:20"},  # in step 2 of the Challenger
         # in the middle of sending, as the watched folder is that of the URL
-        {"KILL_AT_PATH": "iter_01/train_solver/checkpoint/.tmp-model.safetensors", "KILL_ROOT": str(there)},
+        {"KILL_AT_PATH": "iter_01/train_solver/checkpoint/*", "KILL_ROOT": str(there)},
     ):
         killed = start(url, **moment)
         assert killed.returncode == -9, f"{moment} did not kill: {killed.stderr}"

@@ -162,7 +162,7 @@ class Mirror:
             there = self._unchanged_state()
             here = {name: stamp for name, stamp in self.files().items() if last or not name.startswith("trackers/")}
             changed = [name for name, stamp in here.items() if name != STATE and record.sent.get(name) != stamp]
-            # Without run.json the files would be no run, and refused; and files that go together may arrive in any order.
+            # Without run.json the files would be no run, and refused; files that go together arrive in any order.
             self._send_files([name for name in changed if name == MANIFEST], here)
             self._send_files([name for name in changed if name != MANIFEST], here)
             if (own := self._own_state()) != there:
