@@ -237,7 +237,7 @@ def _ask(known: argparse.Namespace, overrides: dict[str, str]) -> int:
     from rzero.evolve.ask import ask, find
     from rzero.runs.mirror import reading
 
-    with reading(known.source, note=_note) as root:
+    with reading(known.source) as root:
         source = find(str(root), preset=known.preset, iteration=known.iteration)
         source = replace(source, config=options.change(source.config, overrides))
         for line in ask(source, questions=questions, write=known.write):
@@ -250,7 +250,7 @@ def _export(known: argparse.Namespace, overrides: dict[str, str]) -> int:
     from rzero.evolve.export import export
     from rzero.runs.mirror import reading
 
-    with reading(known.source, note=_note) as root:
+    with reading(known.source) as root:
         source = find(str(root), preset=DEFAULT_PRESET, iteration=known.iteration)
         source = replace(source, config=options.change(source.config, overrides))
         print(export(source, role=known.role, out=Path(known.out)))
@@ -265,7 +265,7 @@ def _status(known: argparse.Namespace, overrides: dict[str, str]) -> int:
 
     if is_url(known.directory):
         print(f"url        {known.directory}")
-    with reading(known.directory, note=_note, weights=False) as root:
+    with reading(known.directory, weights=False) as root:
         for line in describe(root):
             print(line)
     return 0
@@ -278,14 +278,10 @@ def _report(known: argparse.Namespace, overrides: dict[str, str]) -> int:
     from rzero.runs.mirror import reading
 
     with ExitStack() as stack:
-        directories = [stack.enter_context(reading(name, note=_note, weights=False)) for name in known.directories]
+        directories = [stack.enter_context(reading(name, weights=False)) for name in known.directories]
         out = write.default_place(directories) if known.out is None else Path(known.out)
         print(write.write_report(directories, out))
     return 0
-
-
-def _note(text: str) -> None:
-    print(f"rzero: {text}", file=sys.stderr)
 
 
 COMMANDS: dict[

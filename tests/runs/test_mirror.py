@@ -162,9 +162,9 @@ def test_readers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ObjectStore().pipe_file("/bucket/run/iter_01/train_solver/checkpoint/model.safetensors", b"weights")
     ObjectStore().pipe_file("/bucket/run/iter_02/train_solver/resumable/step_0001/learner.json", b"{}")
     shutil.rmtree(tmp_path / "cache")
-    with reading(URL, note=print, weights=False) as light:
+    with reading(URL, weights=False) as light:
         assert light == root and not list(light.rglob("checkpoint")) and not list(light.rglob("resumable"))
-    with reading(URL, note=print) as heavy:
+    with reading(URL) as heavy:
         assert list(heavy.rglob("model.safetensors")) and not list(heavy.rglob("resumable"))
         (heavy / "eval").mkdir()
         (heavy / "eval" / "table.json").write_text("{}")
@@ -174,7 +174,7 @@ def test_readers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert list(root.rglob("learner.json")) and any(name.endswith("learner.json") for name in there())
     with working_copy(URL, note=print) as copy:  # a run is at work: its copy is read as it is
         (copy.root / "metrics.jsonl").write_text("{}")
-        with reading(URL, note=print) as live:
+        with reading(URL) as live:
             assert (live / "metrics.jsonl").exists()
     assert cli.main(["report", URL]) == 0 and "report.html" in there()
     assert cli.main(["status", URL]) == 0
@@ -184,7 +184,7 @@ def test_readers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         pytest.raises(RunDirectoryError, match="object://bucket/none holds no rzero run"),
-        reading("object://bucket/none", note=print),
+        reading("object://bucket/none"),
     ):
         pass
     ObjectStore().pipe_file("/bucket/photos/cat.jpg", b"cat")

@@ -6,7 +6,6 @@ Nothing heavy is imported until a command runs.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -64,7 +63,7 @@ def _eval(known: argparse.Namespace, overrides: Mapping[str, str]) -> int:
         raise ConfigError(f"--limit {known.limit} is below 0; give how many rows of each task to take")
     with ExitStack() as stack:
         if known.run is not None:
-            root = stack.enter_context(reading(known.run, note=_note))
+            root = stack.enter_context(reading(known.run))
             config, models = models_of_run(root)
             config = options.change(config, overrides)
             out = Path(known.out) if known.out else RunDirectory(root).benchmarks
@@ -168,14 +167,10 @@ def _labels(known: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     if known.limit < 1:
         raise ConfigError(f"--limit {known.limit} is below 1; give how many questions of each iteration to ask")
     judge = Judge(url=known.judge, model=known.judge_model) if known.judge else None
-    with reading(known.directory, note=_note) as root:
+    with reading(known.directory) as root:
         config = options.change(RunDirectory.recorded_config(root), overrides)
         print(label_tables(root, config, limit=known.limit, out=Path(known.out or root / "labels"), judge=judge))
     return 0
-
-
-def _note(text: str) -> None:
-    print(f"rzero: {text}", file=sys.stderr)
 
 
 def _config(known: argparse.Namespace, overrides: Mapping[str, str]) -> options.Config:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -77,16 +78,16 @@ def working_copy(out: str | Path, *, note: Callable[[str], None]) -> Iterator[Wo
 
 
 @contextmanager
-def reading(place: str, *, note: Callable[[str], None], weights: bool = True) -> Iterator[Path]:
+def reading(place: str, *, weights: bool = True) -> Iterator[Path]:
     """The directory of a run to read: ``place``, or a copy of what is at the URL, without checkpoints if no ``weights``
-    are needed. What is put into the copy's ``RESULTS`` is sent.
+    are needed. What is put into the copy's ``RESULTS`` is sent. Warnings go to standard error.
 
     Raises RunDirectoryError if the URL cannot be read or holds no run.
     """
     if not is_url(place):
         yield Path(place)
         return
-    mirror = Mirror(place, note=note)
+    mirror = Mirror(place, note=lambda text: print(f"rzero: {text}", file=sys.stderr))
     with lock(mirror.root.parent) as ours:
         if ours:  # else a run is at work here, and its copy is ahead of the URL
             mirror.bring(without=("resumable",) if weights else ("resumable", "checkpoint"))
