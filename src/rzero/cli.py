@@ -13,6 +13,7 @@ import io
 import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ R-Zero: a Challenger and a Solver from one base language model teach each other,
   rzero labels DIR                                       hold a run's labels against the domain's oracle
   rzero --version
 
+A run's DIR may be a URL, such as s3://bucket/run.
 Presets: {presets} (default: {default}). `rzero COMMAND --help` says more of each.
 Any option of a run may follow as --section.option value."""
 KIND_OF_GAIN = """What kind of gain this is: the base answers at once or step by step, by chance, and step by step is
@@ -52,6 +54,8 @@ elicitation of what the base could already do; no new arithmetic is learned. doc
 apart."""
 OWN_FLAGS = ("-h", "--help", "--json")
 OWN_OPTIONS = ("--model", "--out", "--write", "--iteration", "--preset", "--role")
+TO_URLS = ("run", "doctor")
+"""Commands whose --out may be a URL."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -91,6 +95,9 @@ def _dispatch(arguments: list[str]) -> int:
     parser, run = COMMANDS[command]
     group = next((group for group in (experiments, costs, doctor) if command in group.COMMANDS), None)
     own, positional, overrides = _split(words, group.OWN_OPTIONS if group else OWN_OPTIONS)
+    url = next((word for word in own if word.startswith("--out=") and "://" in word), None)
+    if url is not None and command not in TO_URLS:
+        raise ConfigError(f"rzero {command} writes to no URL, but was given {url}; name a place on this machine")
     return run(parser().parse_args([*own, "--", *positional] if positional else own), overrides)
 
 
@@ -108,7 +115,9 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
 def _run_parser() -> argparse.ArgumentParser:
     parser = _new_parser("run", "Run R-Zero, or go on with a run.")
     _add_source(parser)
-    parser.add_argument("--out", default="runs/rzero", metavar="DIR", help="run directory (default: %(default)s)")
+    parser.add_argument(
+        "--out", default="runs/rzero", metavar="DIR", help="run directory, or a URL (default: %(default)s)"
+    )
     return parser
 
 
@@ -121,13 +130,13 @@ def _config_parser() -> argparse.ArgumentParser:
 
 def _status_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="rzero status", description="Say where a run stands.", allow_abbrev=False)
-    parser.add_argument("directory", metavar="DIR", help="run directory")
+    parser.add_argument("directory", metavar="DIR", help="run directory, or its URL")
     return parser
 
 
 def _ask_parser() -> argparse.ArgumentParser:
     parser = _new_parser("ask", "Put questions to a checkpoint, with votes.")
-    parser.add_argument("source", metavar="DIR|MODEL", help="run directory, or a model as in --model")
+    parser.add_argument("source", metavar="DIR|MODEL", help="run directory, its URL, or a model as in --model")
     parser.add_argument("questions", nargs="*", metavar="QUESTION", help="questions for the Solver")
     parser.add_argument("--write", type=int, default=0, metavar="N", help="let the Challenger write N questions")
     parser.add_argument("--iteration", type=int, metavar="N", help="of a run: its checkpoints after iteration N")
@@ -137,7 +146,7 @@ def _ask_parser() -> argparse.ArgumentParser:
 
 def _export_parser() -> argparse.ArgumentParser:
     parser = _new_parser("export", "Write a checkpoint as a whole model, an adapter merged into its base model.")
-    parser.add_argument("source", metavar="DIR|MODEL", help="run directory, or a model as in --model")
+    parser.add_argument("source", metavar="DIR|MODEL", help="run directory, its URL, or a model as in --model")
     parser.add_argument("--out", required=True, metavar="DIR", help="where to write it; must not exist")
     parser.add_argument("--role", choices=("solver", "challenger"), default="solver", help="of a run (default: solver)")
     parser.add_argument("--iteration", type=int, metavar="N", help="of a run: its checkpoint after iteration N")
@@ -147,7 +156,9 @@ def _export_parser() -> argparse.ArgumentParser:
 def _report_parser() -> argparse.ArgumentParser:
     text = "Write one self-contained page of HTML on one run, or on several side by side."
     parser = _new_parser("report", text)
-    parser.add_argument("directories", nargs="+", metavar="DIR", help="run directory; the first is compared with")
+    parser.add_argument(
+        "directories", nargs="+", metavar="DIR", help="run directory, or its URL; the first is compared with"
+    )
     where = "file to write (default: DIR/report.html of one run, comparison.html here of several)"
     parser.add_argument("--out", metavar="FILE", help=where)
     return parser
@@ -224,21 +235,25 @@ def _ask(known: argparse.Namespace, overrides: dict[str, str]) -> int:
     if not questions and known.write < 1:
         raise ConfigError("there is nothing to ask; give a question in quotes, or --write N for the Challenger's own")
     from rzero.evolve.ask import ask, find
+    from rzero.runs.mirror import reading
 
-    source = find(known.source, preset=known.preset, iteration=known.iteration)
-    source = replace(source, config=options.change(source.config, overrides))
-    for line in ask(source, questions=questions, write=known.write):
-        print(line)
+    with reading(known.source) as root:
+        source = find(str(root), preset=known.preset, iteration=known.iteration)
+        source = replace(source, config=options.change(source.config, overrides))
+        for line in ask(source, questions=questions, write=known.write):
+            print(line)
     return 0
 
 
 def _export(known: argparse.Namespace, overrides: dict[str, str]) -> int:
     from rzero.evolve.ask import find
     from rzero.evolve.export import export
+    from rzero.runs.mirror import reading
 
-    source = find(known.source, preset=DEFAULT_PRESET, iteration=known.iteration)
-    source = replace(source, config=options.change(source.config, overrides))
-    print(export(source, role=known.role, out=Path(known.out)))
+    with reading(known.source) as root:
+        source = find(str(root), preset=DEFAULT_PRESET, iteration=known.iteration)
+        source = replace(source, config=options.change(source.config, overrides))
+        print(export(source, role=known.role, out=Path(known.out)))
     return 0
 
 
@@ -246,9 +261,13 @@ def _status(known: argparse.Namespace, overrides: dict[str, str]) -> int:
     if overrides:
         raise ConfigError(f"`rzero status` takes a run directory alone, not --{next(iter(overrides))}")
     from rzero.evolve.status import describe
+    from rzero.runs.mirror import is_url, reading
 
-    for line in describe(Path(known.directory)):
-        print(line)
+    if is_url(known.directory):
+        print(f"url        {known.directory}")
+    with reading(known.directory, weights=False) as root:
+        for line in describe(root):
+            print(line)
     return 0
 
 
@@ -256,10 +275,12 @@ def _report(known: argparse.Namespace, overrides: dict[str, str]) -> int:
     if overrides:
         raise ConfigError(f"`rzero report` takes run directories and --out alone, not --{next(iter(overrides))}")
     from rzero.report import write
+    from rzero.runs.mirror import reading
 
-    directories = [Path(directory) for directory in known.directories]
-    out = write.default_place(directories) if known.out is None else Path(known.out)
-    print(write.write_report(directories, out))
+    with ExitStack() as stack:
+        directories = [stack.enter_context(reading(name, weights=False)) for name in known.directories]
+        out = write.default_place(directories) if known.out is None else Path(known.out)
+        print(write.write_report(directories, out))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Where rzero keeps what it can make again: converted models, compiled code."""
+"""Where rzero keeps what it can make again: converted models, compiled code; and the working copies of runs at URLs."""
 
 from __future__ import annotations
 

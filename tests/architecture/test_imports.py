@@ -51,6 +51,7 @@ WRAPPED_ONCE = {
     "lm_eval",
     "datasets",
     "reasoning_gym",
+    "fsspec",
 }
 
 

@@ -72,6 +72,7 @@ OPTIONS = [
     "engine.sampler",
     "engine.max_rows",
     "engine.kv_gib",
+    "engine.attention",
     "engine.vllm_memory",
     "engine.vllm_compile",
     "engine.threads",

@@ -1,6 +1,8 @@
-"""What ``varlen_attn`` documents for one query a sequence, pages and lengths, in plain PyTorch."""
+"""What ``varlen_attn`` documents for causal attention over pages, in plain PyTorch."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -21,22 +23,30 @@ def varlen_attn(
     seqused_k: Tensor,
     block_table: Tensor,
 ) -> Tensor:
-    """``query`` [N, H, D] over pools [pages, page_size, kv_heads, D]; what FlashAttention 2 asks for is asked for."""
+    """``query`` [N, H, D] over pools [pages, page_size, kv_heads, D]; what FlashAttention 2 asks for is asked for.
+
+    A sequence's last query stands at its last key.
+    """
     count, page_size = len(block_table), key.shape[1]
-    assert page_size % 256 == 0 and max_q == 1 and max_k == block_table.shape[1] * page_size
+    assert page_size % 256 == 0 and max_k == block_table.shape[1] * page_size
     assert {x.dtype for x in (cu_seq_q, cu_seq_k, seqused_k, block_table)} == {torch.int32}
-    assert cu_seq_q.tolist() == list(range(count + 1)) and cu_seq_k.shape == (count + 1,)
-    assert seqused_k.is_contiguous() and block_table.stride(-1) == 1
+    assert cu_seq_q[0] == 0 and cu_seq_q[-1] == len(query) and cu_seq_q.shape == cu_seq_k.shape == (count + 1,)
+    assert cu_seq_q.diff().min() >= 1 and cu_seq_q.diff().max() <= max_q
+    assert seqused_k.is_contiguous() and seqused_k.shape == (count,) and block_table.stride(-1) == 1
     assert enable_gqa == (query.shape[1] != key.shape[2])
-    rows = []
-    for index in range(count):
+    left, right = window_size
+    assert right == 0 or (right == -1 and max_q == 1)
+    share = query.shape[1] // key.shape[2]
+    out = []
+    for index, (start, stop) in enumerate(pairwise(cu_seq_q.tolist())):
         length = int(seqused_k[index])
         keys, values = (pool[block_table[index].long()].flatten(0, 1)[:length] for pool in (key, value))
-        left, right = window_size
-        assert right in (-1, 0)
-        seen = torch.arange(length) >= (length - 1 - left if left >= 0 else 0)
-        share = query.shape[1] // key.shape[2]
         keys, values = (x.float().repeat_interleave(share, 1) for x in (keys, values))
-        scores = torch.einsum("hd,nhd->hn", query[index].float(), keys) * scale
-        rows.append(torch.einsum("hn,nhd->hd", scores.masked_fill(~seen, -torch.inf).softmax(-1), values))
-    return torch.stack(rows).to(query.dtype)
+        at = torch.arange(length - (stop - start), length)[:, None]
+        column = torch.arange(length)
+        seen = column <= at
+        if left >= 0:
+            seen &= column >= at - left
+        scores = torch.einsum("qhd,nhd->hqn", query[start:stop].float(), keys) * scale
+        out.append(torch.einsum("hqn,nhd->qhd", scores.masked_fill(~seen, -torch.inf).softmax(-1), values))
+    return torch.cat(out).to(query.dtype)

@@ -20,7 +20,7 @@ from rzero.domains.arithmetic import Arithmetic
 from rzero.engines.base import Sampler, SamplingParams
 from rzero.errors import ConfigError
 from rzero.evolve.ask import from_run
-from rzero.evolve.engine import EmbeddedEngine
+from rzero.evolve.embedded_engine import EmbeddedEngine
 from rzero.evolve.plan import adapter_size
 from rzero.evolve.training import groups_of
 from rzero.models.lora import new_adapter

@@ -11,7 +11,7 @@ from rzero.domains.arithmetic import Arithmetic
 from rzero.engines.base import Sampler, SamplingParams
 from rzero.engines.embedded import EmbeddedSampler
 from rzero.engines.tensors import pack, unpack
-from rzero.evolve.engine import EmbeddedEngine
+from rzero.evolve.embedded_engine import EmbeddedEngine
 from rzero.evolve.training import groups_of
 from rzero.types import Completion
 from tiny_run import TINY

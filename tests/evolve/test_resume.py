@@ -68,7 +68,7 @@ def test_what_a_kill_may_leave_behind(tmp_path: Path, tiny_config: Config) -> No
 
 
 def start(
-    out: Path, changes: Mapping[str, object] | None = None, **environment: str
+    out: Path | str, changes: Mapping[str, object] | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     options = {**TINY, **(changes or {}), "domain": "killer_domain:domain"}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]

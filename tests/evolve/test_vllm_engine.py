@@ -14,7 +14,7 @@ from rzero import config
 from rzero.domains.arithmetic import Arithmetic
 from rzero.engines.base import Sampler, SamplingParams
 from rzero.errors import EngineError
-from rzero.evolve.engine import open_engine
+from rzero.evolve.open_engine import open_engine
 from rzero.evolve.training import groups_of
 from rzero.evolve.vllm_engine import VllmEngine
 from rzero.types import Completion, Group

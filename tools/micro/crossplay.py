@@ -15,8 +15,8 @@ from statistics import fmean
 from rzero import domains
 from rzero.engines.base import Sampler
 from rzero.evolve.context import Parts, sampling
-from rzero.evolve.engine import open_engine
 from rzero.evolve.lineage import Lineage
+from rzero.evolve.open_engine import open_engine
 from rzero.grading.grader import Grader
 from rzero.runs.console import Console
 from rzero.runs.store import RunDirectory

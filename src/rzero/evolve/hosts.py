@@ -22,7 +22,7 @@ from rzero.engines.ray_cluster import Stored, own_address
 from rzero.engines.streaming import Batch, Generation
 from rzero.engines.tensors import PackedTensor, pack, unpack
 from rzero.errors import EngineError, ModelError
-from rzero.evolve.engine import EmbeddedEngine
+from rzero.evolve.embedded_engine import EmbeddedEngine
 from rzero.evolve.vllm_engine import VllmEngine
 
 _SHARED_FOLDER_S = 10.0  # in which a folder that another node made must show
@@ -61,7 +61,8 @@ class Host:
             if directory == self._base or time.monotonic() > deadline:
                 raise ModelError(
                     f"node {socket.gethostname()} has no directory {directory}; models and --out must have the same "
-                    "path on every node, so put them on a file system that all nodes share"
+                    "path on every node, so put them on a file system that all nodes share (for --out at a URL: let "
+                    "RZERO_CACHE name a directory there)"
                 )
             time.sleep(0.1)
 

@@ -19,9 +19,9 @@ from rzero.errors import ConfigError
 from rzero.evolve import plan, summary, tracking
 from rzero.evolve.build_curriculum import build_curriculum
 from rzero.evolve.context import Context
-from rzero.evolve.engine import open_engine
 from rzero.evolve.evaluate import evaluate
 from rzero.evolve.generate_questions import generate_questions
+from rzero.evolve.open_engine import open_engine
 from rzero.evolve.schedule import schedule
 from rzero.evolve.train_challenger import train_challenger
 from rzero.evolve.train_solver import train_solver
@@ -32,6 +32,7 @@ from rzero.report.write import write_if_possible
 from rzero.runs.atomic import write_json
 from rzero.runs.console import Console
 from rzero.runs.metrics import rebuild_metrics
+from rzero.runs.mirror import working_copy
 from rzero.runs.store import RunDirectory
 from rzero.runs.trackers.opening import open_tracker
 from rzero.types import Phase
@@ -59,43 +60,45 @@ class RunResult:
 
 
 def run(config: Config, out: str | Path) -> RunResult:
-    """Run R-Zero into the directory ``out``, or take up the run that is there.
+    """Run R-Zero into ``out``, a directory or a URL, or take up the run that is there.
 
     Raises the errors of :mod:`rzero.errors`; whatever happens, what was saved stays, and the same call goes on from
     there.
     """
-    out = Path(out)
     if not config.model.path:
         raise ConfigError("model.path is not given; name a model directory, a GGUF file or a hub id with --model")
     domain = domains.load(config.domain)
     data = plan.check_options(config)
-    RunDirectory.check(out, config)
-    base = plan.find_base(config)
-    print_sizes = Console(config.progress).note
-    for line in plan.sizes(config, base):
-        print_sizes(line)
-    with (
-        RunDirectory.open(out, config, model_fingerprint=fingerprint(base), base=base, data=data) as directory,
-        Grader(timeout_s=config.grading.timeout_s, workers=config.grading.workers) as grader,
-        closing(open_engine(config, base)) as engine,
-    ):
-        console = Console(config.progress, log=directory.log_path)
-        for change in directory.machine_changes(engine.machine):
-            console.note(f"warning: {change} since the run began; from here on results are rounded differently")
-        rebuild_metrics(directory)
-        with open_tracker(config, directory, last_step=_last_step(config, directory), warn=console.note) as tracker:
-            return evolve(
-                Context(
-                    config=config,
-                    run=directory,
-                    base=base,
-                    domain=domain,
-                    grader=grader,
-                    engine=engine,
-                    console=console,
-                    tracker=tracker,
+    note = Console(config.progress).note
+    with working_copy(out, note=note) as copy:
+        RunDirectory.check(copy.root, config)
+        base = plan.find_base(config)
+        for line in plan.sizes(config, base):
+            note(line)
+        with (
+            RunDirectory.open(
+                copy.root, config, model_fingerprint=fingerprint(base), base=base, data=data, saved=copy.saved
+            ) as directory,
+            Grader(timeout_s=config.grading.timeout_s, workers=config.grading.workers) as grader,
+            closing(open_engine(config, base)) as engine,
+        ):
+            console = Console(config.progress, log=directory.log_path)
+            for change in directory.machine_changes(engine.machine):
+                console.note(f"warning: {change} since the run began; from here on results are rounded differently")
+            rebuild_metrics(directory)
+            with open_tracker(config, directory, last_step=_last_step(config, directory), warn=console.note) as tracker:
+                return evolve(
+                    Context(
+                        config=config,
+                        run=directory,
+                        base=base,
+                        domain=domain,
+                        grader=grader,
+                        engine=engine,
+                        console=console,
+                        tracker=tracker,
+                    )
                 )
-            )
 
 
 def evolve(context: Context) -> RunResult:

@@ -73,7 +73,7 @@ class RemoteLearner:
         if not any(path.iterdir()):
             raise EngineError(
                 f"the learner saved into {path} on its node, but here that is empty; --out must be on a file system "
-                "that all nodes share"
+                "that all nodes share (for --out at a URL: let RZERO_CACHE name a directory there)"
             )
 
     def restore(self, path: Path) -> None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from rzero.config import Config, RoleConfig
 from rzero.engines.base import OnFinish, Sampler, SamplingParams
 from rzero.errors import EngineError
-from rzero.evolve.engine import EmbeddedEngine, Policy, to_bytes
+from rzero.evolve.embedded_engine import EmbeddedEngine, to_bytes
+from rzero.evolve.engine import Policy
 from rzero.models.checkpoint import is_adapter
 from rzero.models.lora import merged_weights
 from rzero.types import Completion, Prompt

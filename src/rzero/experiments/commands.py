@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from rzero import config as options
@@ -39,7 +40,9 @@ def _parser(command: str, description: str) -> argparse.ArgumentParser:
 def _eval_parser() -> argparse.ArgumentParser:
     parser = _parser("eval", "Accuracy on benchmarks, with 95 % intervals, through lm-eval.")
     parser.add_argument("--model", help="Hugging Face directory, GGUF file or hub id")
-    parser.add_argument("--run", metavar="DIR", help="instead: a run's base model and each iteration's Solver")
+    parser.add_argument(
+        "--run", metavar="DIR", help="instead: a run, or its URL: its base model and each iteration's Solver"
+    )
     parser.add_argument("--tasks", required=True, metavar="T,...", help="benchmarks, e.g. gsm8k,math500")
     parser.add_argument("--data", metavar="DIR", help="directory of <task>.jsonl; without it they come from the hub")
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="only the first N rows of each task")
@@ -51,27 +54,30 @@ def _eval(known: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     from rich.console import Console
 
     from rzero.experiments.evaluate_models import Protocol, evaluate_models, models_of_run
+    from rzero.runs.mirror import reading
     from rzero.runs.store import RunDirectory
 
     if (known.model is None) == (known.run is None):
         raise ConfigError("give either --model M or --run DIR, so that it is clear what to evaluate")
     if known.limit < 0:
         raise ConfigError(f"--limit {known.limit} is below 0; give how many rows of each task to take")
-    out = Path(known.out or "runs/eval")
-    if known.run is not None:
-        config, models = models_of_run(Path(known.run))
-        config = options.change(config, overrides)
-        out = Path(known.out) if known.out else RunDirectory(Path(known.run)).benchmarks
-    else:
-        config = options.change(options.Config(), {"model.path": known.model, **overrides})
-        models = {Path(known.model).name: None}
-    protocol = Protocol(
-        config=config,
-        tasks=tuple(name.strip() for name in known.tasks.split(",") if name.strip()),
-        data=None if known.data is None else Path(known.data),
-        limit=known.limit,
-    )
-    Console().print(evaluate_models(models, protocol, out))
+    with ExitStack() as stack:
+        if known.run is not None:
+            root = stack.enter_context(reading(known.run))
+            config, models = models_of_run(root)
+            config = options.change(config, overrides)
+            out = Path(known.out) if known.out else RunDirectory(root).benchmarks
+        else:
+            config = options.change(options.Config(), {"model.path": known.model, **overrides})
+            models = {Path(known.model).name: None}
+            out = Path(known.out or "runs/eval")
+        protocol = Protocol(
+            config=config,
+            tasks=tuple(name.strip() for name in known.tasks.split(",") if name.strip()),
+            data=None if known.data is None else Path(known.data),
+            limit=known.limit,
+        )
+        Console().print(evaluate_models(models, protocol, out))
     return 0
 
 
@@ -144,7 +150,7 @@ def _synergy(known: argparse.Namespace, overrides: Mapping[str, str]) -> int:
 
 def _labels_parser() -> argparse.ArgumentParser:
     parser = _parser("labels", "Hold a run's labels against its domain's oracle: calibration, and questions x Solvers.")
-    parser.add_argument("directory", metavar="DIR", help="run directory")
+    parser.add_argument("directory", metavar="DIR", help="run directory, or its URL")
     parser.add_argument("--limit", type=int, default=200, metavar="N", help="questions an iteration (default: 200)")
     parser.add_argument("--judge", metavar="URL", help="true answers from an OpenAI-compatible server, .../v1")
     parser.add_argument("--judge-model", default="", metavar="NAME", help="the judge's model on that server")
@@ -155,14 +161,15 @@ def _labels_parser() -> argparse.ArgumentParser:
 def _labels(known: argparse.Namespace, overrides: Mapping[str, str]) -> int:
     from rzero.analysis.judge import Judge
     from rzero.experiments.label_tables import label_tables
+    from rzero.runs.mirror import reading
     from rzero.runs.store import RunDirectory
 
     if known.limit < 1:
         raise ConfigError(f"--limit {known.limit} is below 1; give how many questions of each iteration to ask")
-    root = Path(known.directory)
-    config = options.change(RunDirectory.recorded_config(root), overrides)
     judge = Judge(url=known.judge, model=known.judge_model) if known.judge else None
-    print(label_tables(root, config, limit=known.limit, out=Path(known.out or root / "labels"), judge=judge))
+    with reading(known.directory) as root:
+        config = options.change(RunDirectory.recorded_config(root), overrides)
+        print(label_tables(root, config, limit=known.limit, out=Path(known.out or root / "labels"), judge=judge))
     return 0
 
 

@@ -21,8 +21,8 @@ from rzero.evaluate.harness import Decoding, Part, require_lm_eval, run_parts
 from rzero.evaluate.scoring import RATES
 from rzero.evaluate.sources import load_benchmark
 from rzero.evolve.context import Parts
-from rzero.evolve.engine import open_engine
 from rzero.evolve.lineage import Lineage
+from rzero.evolve.open_engine import open_engine
 from rzero.evolve.plan import find_model
 from rzero.experiments.saved_completions import SavedCompletions
 from rzero.grading.grader import Grader

@@ -22,8 +22,8 @@ from rzero.engines.base import Sampler, SamplingParams
 from rzero.errors import ConfigError, RunDirectoryError
 from rzero.evaluate.metrics import Accuracy, accuracy
 from rzero.evolve.context import Parts
-from rzero.evolve.engine import open_engine
 from rzero.evolve.lineage import Lineage
+from rzero.evolve.open_engine import open_engine
 from rzero.grading.grader import Grader
 from rzero.runs.atomic import write_json, write_text
 from rzero.runs.console import Console

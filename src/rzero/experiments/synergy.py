@@ -18,9 +18,9 @@ from rzero.config import Config, change
 from rzero.errors import ConfigError
 from rzero.evaluate.tasks import data_path
 from rzero.evolve.context import Parts
-from rzero.evolve.engine import open_engine
 from rzero.evolve.evaluate import evaluate_file
 from rzero.evolve.loop import run
+from rzero.evolve.open_engine import open_engine
 from rzero.evolve.plan import find_model
 from rzero.experiments.sft import Labelled, sft
 from rzero.experiments.tables import shown

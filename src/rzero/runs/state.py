@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ class State:
     """``state.json``: finished phases, and how many steps or parts of the running phase are safe.
 
     It is written after the artefact it speaks of, so an artefact that it does not mention is from beyond the resume
-    point.
+    point. ``saved`` is called after each write.
     """
 
     path: Path
@@ -24,6 +25,7 @@ class State:
     completed: list[tuple[int, Phase]] = field(default_factory=list)
     running: tuple[int, Phase] | None = None
     done: int = 0
+    saved: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
 
     @classmethod
     def load(cls, path: Path) -> State:
@@ -54,6 +56,7 @@ class State:
             "done": self.done,
         }
         write_json(self.path, value)
+        self.saved()
 
     def done_in(self, iteration: int, phase: Phase) -> int:
         """Steps or parts of this phase that are safe."""

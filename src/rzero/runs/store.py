@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -15,11 +14,11 @@ from typing import Any
 from rzero.config import Config, differences, validate
 from rzero.errors import RunDirectoryError
 from rzero.runs.atomic import TEMPORARY_PREFIX, read_json, read_jsonl, write_json, write_jsonl
+from rzero.runs.lock import LOCK, in_use, lock
 from rzero.runs.state import State
 from rzero.types import Phase
 
 SCHEMA_VERSION = 1
-LOCK = ".lock"
 
 MAY_CHANGE = (
     "iterations",
@@ -30,6 +29,7 @@ MAY_CHANGE = (
     "checkpoint.keep_last",
     "grading.workers",
     "grpo.checkpointing",
+    "engine.attention",
     "engine.cluster",
     "engine.num_samplers",
     "engine.num_learners",
@@ -39,8 +39,12 @@ MAY_CHANGE = (
 """Options that a resumed run may change: they alter neither what was computed nor what will be.
 
 The model may have moved; its fingerprint is compared instead of its path. A run may also move to another cluster, as to
-another machine: that changes rounding, and is told (:meth:`RunDirectory.machine_changes`).
+another machine: that changes rounding, and is told (:meth:`RunDirectory.machine_changes`). So does another attention
+kernel, which a run must be able to leave if it breaks.
 """
+
+RESULTS = ("eval", "labels", "report.html")
+"""What other commands than ``rzero run`` put into a run directory."""
 
 
 class RunDirectory:
@@ -88,16 +92,29 @@ class RunDirectory:
     @classmethod
     @contextmanager
     def open(
-        cls, root: Path, config: Config, *, model_fingerprint: str, base: Path, data: Mapping[str, str]
+        cls,
+        root: Path,
+        config: Config,
+        *,
+        model_fingerprint: str,
+        base: Path,
+        data: Mapping[str, str],
+        saved: Callable[[], None] = lambda: None,
     ) -> Iterator[RunDirectory]:
         """Create the directory, or take it up again: artefacts from beyond the resume point are moved aside.
 
-        Yields it locked. Raises RunDirectoryError if another process is at work in it, or if the content of the model
-        or of the test ``data`` (name to digest) differs from what was recorded.
+        Yields it locked. ``saved`` is called now and whenever ``state.json`` was written. Raises RunDirectoryError if
+        another process is at work in it, or if the content of the model or of the test ``data`` (name to digest)
+        differs from what was recorded.
         """
         cls.check(root, config)
-        with _locked(root):
-            yield cls._take_up(root, config, model_fingerprint=model_fingerprint, base=base, data=data)
+        with lock(root) as ours:
+            if not ours:
+                raise in_use(root)
+            run = cls._take_up(root, config, model_fingerprint=model_fingerprint, base=base, data=data)
+            run.state.saved = saved
+            saved()
+            yield run
 
     @classmethod
     def _take_up(
@@ -282,23 +299,3 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             found[name] = "not installed"
     return found
-
-
-@contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    """The operating system lets go of the lock when the process ends, however it ends."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        file = open(root / LOCK, "w")  # noqa: SIM115
-    except OSError as error:
-        raise RunDirectoryError(
-            f"{root} cannot be written: {error.strerror}; choose another --out or correct its permissions"
-        ) from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise RunDirectoryError(
-                f"{root} is in use by another rzero process; wait for it, or end it and run the same command again"
-            ) from None
-        yield

@@ -35,21 +35,26 @@ def test_layout_table_lengths_and_window_are_those_of_the_plain_kernel(
 ) -> None:
     monkeypatch.setattr(flash, "varlen_attn", varlen_attn)
     torch.manual_seed(0)
-    kernel, plain = FlashKernel(), PlainKernel()
-    plain.page_size = kernel.page_size
+    flashed, plain = FlashKernel(), PlainKernel()
+    plain.page_size = flashed.page_size
     lengths = torch.tensor([1, 255, 256, 257, 600], dtype=torch.int32)
     table = torch.randperm(15).int().view(5, 3)
     like = torch.zeros(1, kv_heads, 16)
-    pools = kernel.pool(15, like), kernel.pool(15, like)
+    pools = flashed.pool(15, like), flashed.pool(15, like)
     places = torch.arange(3 * 256)
     for row in table:
-        kernel.store(pools, *torch.randn(2, 768, kv_heads, 16), row[places // 256].contiguous(), (places % 256).int())
-    query = torch.randn(5, heads, 16)
-    found, expected = (
-        each.attend(query, pools, table, lengths, scaling=0.3, sliding_window=window, softcap=None)
-        for each in (kernel, plain)
-    )
-    torch.testing.assert_close(found, expected)
+        flashed.store(pools, *torch.randn(2, 768, kv_heads, 16), row[places // 256].contiguous(), (places % 256).int())
+    for counts in ([1, 1, 1, 1, 1], [1, 255, 3, 1, 300]):
+        owners = torch.arange(5, dtype=torch.int32).repeat_interleave(torch.tensor(counts))
+        each = [torch.arange(end - count, end) + 1 for count, end in zip(counts, lengths.tolist(), strict=True)]
+        query = torch.randn(sum(counts), heads, 16)
+        found, expected = (
+            kernel.attend(
+                query, pools, table, owners, torch.cat(each).int(), scaling=0.3, sliding_window=window, softcap=None
+            )
+            for kernel in (flashed, plain)
+        )
+        torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen3", "gemma3_text"])
@@ -77,6 +82,18 @@ def test_prompts_and_completions_cross_its_pages(first: Callable[..., None]) -> 
     choice = choose_kernel(model)
     assert choice is not None and isinstance(choice.kernel, FlashKernel)
     assert choice.bytes_per_token == 512
+    found = EmbeddedSampler(model).generate(prompts, params)
+    assert [tokens(completions) for completions in found] == [tokens(completions) for completions in expected]
+
+
+def test_a_beginning_of_whole_pages_is_shared(first: Callable[..., None]) -> None:
+    model = make_model("llama")
+    model.max_context = 700
+    beginning = torch.randint(1, 280, (270,)).tolist()
+    prompts = [[*beginning, *rest] for rest in ([7] * 4, [8], [9] * 250)]
+    params = SamplingParams(n=2, max_new_tokens=10)
+    expected = EmbeddedSampler(model, plain=True).generate(prompts, params)
+    first(varlen_attn)
     found = EmbeddedSampler(model).generate(prompts, params)
     assert [tokens(completions) for completions in found] == [tokens(completions) for completions in expected]
 
@@ -112,6 +129,7 @@ def test_without_a_gpu_it_has_no_operation() -> None:
             torch.zeros(1, 4, 16),
             pools,
             torch.zeros(1, 1, dtype=torch.int32),
+            torch.zeros(1, dtype=torch.int32),
             torch.ones(1, dtype=torch.int32),
             scaling=1.0,
             sliding_window=None,

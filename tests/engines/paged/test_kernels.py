@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rzero.engines.paged.kernels import Kernel, prompt_attention
+from rzero.engines.paged.kernels import Kernel
 from rzero.engines.paged.native import NativeKernel
 from rzero.engines.paged.plain import PlainKernel
 
@@ -65,8 +65,9 @@ def test_a_kernel_is_attention(
     lengths = torch.tensor([1, *torch.randint(1, length + 1, (5,)).tolist(), length], dtype=torch.int32)
     pools, table = paged(kernel(), key, value)
     scale = size**-0.5
+    owners = torch.arange(7, dtype=torch.int32)
     found = kernel().attend(
-        query, pools, table, lengths, scaling=scale, sliding_window=window or None, softcap=softcap or None
+        query, pools, table, owners, lengths, scaling=scale, sliding_window=window or None, softcap=softcap or None
     )
     expected = reference(query, key, value, lengths, scale=scale, window=window, softcap=softcap)
     assert found.dtype is dtype
@@ -80,8 +81,8 @@ def test_the_native_kernel_survives_huge_scores_and_shows_damage() -> None:
     query[1, 0, 3] = torch.nan
     kernel = NativeKernel()
     pools, table = paged(kernel, key, value)
-    lengths = torch.tensor([20, 20], dtype=torch.int32)
-    found = kernel.attend(query, pools, table, lengths, scaling=1.0, sliding_window=None, softcap=None)
+    owners, lengths = torch.tensor([0, 1], dtype=torch.int32), torch.tensor([20, 20], dtype=torch.int32)
+    found = kernel.attend(query, pools, table, owners, lengths, scaling=1.0, sliding_window=None, softcap=None)
     assert found[0].isfinite().all() and found[1].isnan().all()
 
 
@@ -90,14 +91,31 @@ def test_the_native_kernel_refuses_what_it_has_no_code_for() -> None:
         NativeKernel().pool(1, torch.zeros(1, 1, 24))
 
 
-@pytest.mark.parametrize(("window", "softcap"), [(0, 0.0), (5, 0.0), (0, 3.0), (5, 3.0)])
-def test_prompt_attention_is_attention_at_every_position(window: int, softcap: float) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kernel", [NativeKernel, PlainKernel])
+@pytest.mark.parametrize(("heads", "kv_heads", "size", "length", "window", "softcap"), CASES)
+def test_a_sequence_may_have_several_queries(
+    kernel: type[Kernel],
+    dtype: torch.dtype,
+    heads: int,
+    kv_heads: int,
+    size: int,
+    length: int,
+    window: int,
+    softcap: float,
+) -> None:
     torch.manual_seed(1)
-    query, key, value = torch.randn(2, 4, 12, 8), torch.randn(2, 2, 12, 8), torch.randn(2, 2, 12, 8)
-    found = prompt_attention(query, key, value, scaling=0.3, sliding_window=window or None, softcap=softcap or None)
-    for position in range(12):
-        seen = [x.transpose(1, 2) for x in (key, value)]
-        expected = reference(
-            query[:, :, position], *seen, torch.full((2,), position + 1), scale=0.3, window=window, softcap=softcap
-        )
-        torch.testing.assert_close(found[:, position].double(), expected, atol=1e-5, rtol=1e-5)
+    counts = torch.tensor([3, 1, length, 2])
+    owners = torch.arange(4, dtype=torch.int32).repeat_interleave(counts)
+    lengths = torch.cat([torch.arange(length - count, length) for count in counts]).int() + 1
+    query = torch.randn(len(owners), heads, size, dtype=dtype)
+    key, value = torch.randn(2, 4, length, kv_heads, size, dtype=dtype)
+    pools, table = paged(kernel(), key, value)
+    scale = size**-0.5
+    found = kernel().attend(
+        query, pools, table, owners, lengths, scaling=scale, sliding_window=window or None, softcap=softcap or None
+    )
+    expected = reference(query, key[owners], value[owners], lengths, scale=scale, window=window, softcap=softcap)
+    assert found.dtype is dtype
+    tolerance = 2e-6 if dtype is torch.float32 else 0.03
+    torch.testing.assert_close(found.double(), expected, atol=tolerance, rtol=tolerance)

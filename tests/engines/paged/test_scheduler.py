@@ -47,7 +47,7 @@ def test_completions_that_lose_their_pages_go_on_as_if_they_had_not(
     params = SamplingParams(n=4, max_new_tokens=55)
     expected = EmbeddedSampler(model, max_rows=20).generate(prompts, params)
     fed: list[int] = []
-    watch(monkeypatch, "prefill", lambda batch, pages: fed.extend(len(prompt) for prompt in batch))
+    watch(monkeypatch, "prefill", lambda batch, *rest: fed.extend(len(prompt) for prompt in batch))
     found = EmbeddedSampler(model, max_rows=20, kv_bytes=14 * BYTES_PER_PAGE).generate(prompts, params)
     assert len(fed) > len(prompts)  # or nothing was suspended, and this test shows nothing
     assert [tokens(completions) for completions in found] == [tokens(completions) for completions in expected]
@@ -57,7 +57,7 @@ def test_prompts_are_prefilled_once_however_many_rows_there_is_room_for(monkeypa
     model, prompts = make_model("llama"), make_prompts(12, seed=3)
     sampler = EmbeddedSampler(model, max_rows=5)
     fed: list[int] = []
-    watch(monkeypatch, "prefill", lambda batch, pages: fed.extend(len(prompt) for prompt in batch))
+    watch(monkeypatch, "prefill", lambda batch, *rest: fed.extend(len(prompt) for prompt in batch))
     sampler.generate([*prompts, *prompts], SamplingParams(n=4, max_new_tokens=20))
     assert sorted(fed) == sorted(len(prompt) for prompt in prompts)
 
@@ -68,6 +68,15 @@ def test_a_cache_too_small_for_one_completion_is_an_error_that_says_what_would_d
     with pytest.raises(EngineError, match=r"of up to 60 tokens needs 0\.000 GiB .* raise engine\.kv_gib"):
         sampler.generate([prompt], SamplingParams(max_new_tokens=60))
     assert sampler.generate([prompt], SamplingParams(max_new_tokens=10))
+
+
+@pytest.mark.parametrize("pages", [7, 8, 9])
+def test_prompts_that_wait_leave_their_pages_to_one_that_could_not_start_otherwise(pages: int) -> None:
+    model, prompts = make_model(), [[5] * length for length in (57, 46, 43, 41, 38)]
+    params = SamplingParams(n=4, max_new_tokens=35)
+    expected = EmbeddedSampler(model).generate(prompts, params)
+    found = EmbeddedSampler(model, kv_bytes=pages * BYTES_PER_PAGE).generate(prompts, params)
+    assert [tokens(completions) for completions in found] == [tokens(completions) for completions in expected]
 
 
 def test_cancelling_frees_slots_and_spares_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,12 @@ def test_a_model_gets_the_fastest_kernel_that_serves_it(
     assert choice.bytes_per_token == 2 * 2 * 32 * torch.finfo(dtype).bits // 8
 
 
+def test_plain_is_plain() -> None:
+    choice = choose_kernel(make_model("llama"), plain=True)
+    assert choice is not None and isinstance(choice.kernel, PlainKernel)
+    assert EmbeddedSampler(make_model("llama"), plain=True).kernel == "PlainKernel"
+
+
 def test_a_kernel_that_computes_something_else_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = PlainKernel.attend
 

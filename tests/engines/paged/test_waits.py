@@ -54,9 +54,23 @@ def test_a_decoding_step_can_be_recorded(architecture: str, monkeypatch: pytest.
     with torch.no_grad():
         cache.prefill([(5, 6, 7), (8, 9)], [cache.pages.take(1), cache.pages.take(1)])
     table = np.array([[0, 2], [1, 2]], dtype=np.int32)
-    inputs = torch.from_numpy(packed(np.array([3, 4]), np.array([3, 2], dtype=np.int32), table, cache.page_size))
+    positions, owners = np.array([[3, 2], [0, 1]], dtype=np.int32)
+    inputs = torch.from_numpy(packed(np.array([3, 4]), positions, owners, table, cache.page_size))
     with operations_of() as seen:
-        cache.step(inputs, rows=2)
+        cache.step(inputs, tokens=2, rows=2)
+    assert seen.waits == []
+
+
+def test_a_prefill_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations, "replacements", lambda module: [])  # as on a GPU
+    monkeypatch.setattr(flash, "varlen_attn", lambda query, *operands, **rules: torch.zeros_like(query))
+    cache = PagedCache(make_model(), FlashKernel(), Pages(4))
+    cache.pages.reserve()
+    owners = np.array([0, 0, 1], dtype=np.int32)
+    positions, table = np.array([1, 2, 0], dtype=np.int32), np.array([[0], [1]], dtype=np.int32)
+    inputs = torch.from_numpy(packed(np.array([3, 4, 5]), positions, owners, table, cache.page_size))
+    with operations_of() as seen:
+        cache.step(inputs, tokens=3, rows=2)
     assert seen.waits == []
 
 

@@ -1,4 +1,4 @@
-/* Attention of one new token per row over a paged key-value cache, for CPUs. See paged_native.py for the Python side.
+/* Attention of new tokens, one a row, over a paged key-value cache, for CPUs. See native.py for the Python side.
 
    A page holds 16 tokens of one key-value head, laid out so that 16 scores, or 16 entries of the output, are one
    vector and no sum ever runs across a vector:
@@ -188,26 +188,28 @@ static void row_bf16(const Span *s, const bf16 *q, bf16 *out, const bf16 *keys, 
 #undef OUTPUT
 }
 
-/* out [rows][heads][head_dim] = attention of queries of the same shape. `table` [rows][table_width] lists each row's
-   pages, `lengths` [rows] its tokens. A window of w > 0 shows the last w tokens alone. Returns 0, or 1 without memory. */
+/* out [rows][heads][head_dim] = attention of queries of the same shape, row r over the first lengths[r] tokens in the
+   pages table[owners[r]] [table_width]. A window of w > 0 shows the last w tokens alone. Returns 0, or 1 without memory. */
 int attend(const void *queries, void *out, const void *keys, const void *values, const int32_t *table, int table_width,
-           const int32_t *lengths, int rows, int heads, int kv_heads, int head_dim, float scale, int window,
-           float softcap, int is_bf16, int threads) {
+           const int32_t *owners, const int32_t *lengths, int rows, int heads, int kv_heads, int head_dim, float scale,
+           int window, float softcap, int is_bf16, int threads) {
     const int share = heads / kv_heads;
     int longest = 0, failed = 0;
     for (int r = 0; r < rows; r++) longest = lengths[r] > longest ? lengths[r] : longest;
     const size_t size = (size_t)MOST_QUERIES * (longest + 2 * PAGE + head_dim) * sizeof(float);
-    /* A page holds all heads, so they are the inner loop; what neighbouring rows share stays in the core's cache. */
+    /* A page holds all heads, so they are the inner loop; what neighbouring rows share stays in the core's cache.
+       Guided, because the later tokens of a prompt see more than the earlier ones. */
 #pragma omp parallel num_threads(threads) reduction(| : failed)
     {
         float *scratch = malloc(size);
         if (!scratch) failed = 1;
-#pragma omp for collapse(2) schedule(static)
+#pragma omp for collapse(2) schedule(guided)
         for (int r = 0; r < rows; r++)
             for (int h = 0; h < kv_heads; h++) {
                 if (!scratch) continue;
                 int length = lengths[r], first = window > 0 && length > window ? length - window : 0;
-                const int32_t *pages = table + (size_t)r * table_width, *ahead = r + 1 < rows ? pages + table_width : pages;
+                const int32_t *pages = table + (size_t)owners[r] * table_width;
+                const int32_t *ahead = table + (size_t)owners[r + 1 < rows ? r + 1 : r] * table_width;
                 Span s = {pages, ahead, first, length, kv_heads, h, head_dim, scale, softcap};
                 for (int g = 0; g < share; g += MOST_QUERIES) {
                     int n = share - g < MOST_QUERIES ? share - g : MOST_QUERIES;

@@ -1,4 +1,4 @@
-"""Keys and values of all layers in pages, and the two kinds of forward pass that fill them."""
+"""Keys and values of all layers in pages, and the forward pass that fills them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rzero.engines.paged.kernels import Kernel, prompt_attention
+from rzero.engines.paged.kernels import Kernel
 from rzero.engines.paged.pages import Pages
 from rzero.engines.sending import send
 from rzero.models.attention import own_attention
@@ -53,40 +53,46 @@ class PagedCache:
             pool[0].numel() * pool.element_size() // self.page_size for pools in self._pools.values() for pool in pools
         )
 
-    def prefill(self, prompts: Sequence[TokenIds], pages: Sequence[Sequence[int]]) -> Tensor:
-        """Run ``prompts``, the longest first, into their ``pages``; the hidden states of their last tokens [B, d].
+    def prefill(self, prompts: Sequence[TokenIds], pages: Sequence[Sequence[int]], start: int = 0) -> Tensor:
+        """Run ``prompts`` into their ``pages``, which hold the first ``start`` tokens of each already.
 
-        They are padded on the right, where causal attention keeps a prompt's tokens from its padding.
+        Returns the hidden states of their last tokens [B, d].
         """
-        device = self._model.device
-        lengths = np.array([len(prompt) for prompt in prompts])
-        tokens = np.zeros((len(prompts), lengths.max()), dtype=np.int64)
-        for row, prompt in enumerate(prompts):
-            tokens[row, : len(prompt)] = prompt
-        where = [_places(own, length, self.page_size) for own, length in zip(pages, lengths, strict=True)]
-        attention = _Prefill(
-            cache=self,
-            real=torch.from_numpy(np.arange(lengths.max()) < lengths[:, None]).to(device),
-            pages=torch.from_numpy(np.concatenate([page for page, _ in where])).to(device),
-            offsets=torch.from_numpy(np.concatenate([offset for _, offset in where])).to(device),
+        counts = np.array([len(prompt) - start for prompt in prompts])
+        table = np.zeros((len(prompts), max(map(len, pages))), dtype=np.int32)
+        for row, own in enumerate(pages):
+            table[row, : len(own)] = own
+        hidden = self._run(
+            np.array([token for prompt in prompts for token in prompt[start:]]),
+            np.concatenate([np.arange(start, len(prompt), dtype=np.int32) for prompt in prompts]),
+            np.repeat(np.arange(len(prompts), dtype=np.int32), counts),
+            table,
         )
-        hidden = self._forward(torch.from_numpy(tokens), torch.arange(tokens.shape[1])[None], attention)
-        return hidden[torch.arange(len(prompts)), torch.from_numpy(lengths - 1)]
+        return hidden[send(counts.cumsum() - 1, hidden.device)]
 
     def decode(self, tokens: Tensor, positions: NDArray[np.int32], table: NDArray[np.int32]) -> Tensor:
         """One more token for each row: hidden states [R, d] of ``tokens`` [R], which stand at ``positions`` [R].
 
         ``table`` [R, P] lists each row's pages, that of its position among them. All three are the host's.
         """
-        inputs = packed(tokens.numpy(), positions, table, self.page_size)
-        return self.step(send(inputs, self.device), rows=len(positions))
+        return self._run(tokens.numpy(), positions, np.arange(len(positions), dtype=np.int32), table)
 
-    def step(self, inputs: Tensor, *, rows: int) -> Tensor:
-        """:meth:`decode` of :func:`packed` ``inputs``, which asks the device for nothing."""
-        tokens, positions, pages, offsets = inputs[: 4 * rows].view(4, rows)
-        table = inputs[4 * rows :].view(rows, -1)
-        attention = _Decode(cache=self, table=table, lengths=positions + 1, pages=pages, offsets=offsets)
-        return self._forward(tokens[:, None].long(), positions[:, None].long(), attention)[:, 0]
+    def step(self, inputs: Tensor, *, tokens: int, rows: int) -> Tensor:
+        """Hidden states [N, d] of ``tokens`` = N :func:`packed` tokens of ``rows`` sequences.
+
+        No token is padding. In every layer all are stored before any attends, so a prompt's tokens see each other.
+        Nothing here waits for the device.
+        """
+        module = self._model.module
+        ids, positions, pages, offsets, owners = inputs[: 5 * tokens].view(5, tokens)
+        table = inputs[5 * tokens :].view(rows, -1)
+        attention = _Attention(
+            cache=self, table=table, owners=owners, lengths=positions + 1, pages=pages, offsets=offsets
+        )
+        with own_attention(module, attention), own_operations(module):
+            return hidden_states(
+                module, input_ids=ids[None].long(), position_ids=positions[None].long(), use_cache=False
+            )[0]
 
     def copy(self, sources: Sequence[int], targets: Sequence[int]) -> None:
         """Copy whole pages, in every layer."""
@@ -109,62 +115,51 @@ class PagedCache:
             self._pools[layer] = keys, values = (_grown(keys, self.pages.capacity), _grown(values, self.pages.capacity))
         return keys, values
 
-    def _forward(self, tokens: Tensor, positions: Tensor, attention: _Prefill | _Decode) -> Tensor:
-        module, device = self._model.module, self._model.device
-        with own_attention(module, attention), own_operations(module):
-            return hidden_states(
-                module, input_ids=tokens.to(device), position_ids=positions.to(device), use_cache=False
-            )
+    def _run(
+        self,
+        tokens: NDArray[np.int64],
+        positions: NDArray[np.int32],
+        owners: NDArray[np.int32],
+        table: NDArray[np.int32],
+    ) -> Tensor:
+        inputs = packed(tokens, positions, owners, table, self.page_size)
+        return self.step(send(inputs, self.device), tokens=len(tokens), rows=len(table))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Prefill:
-    """``real`` [B, L] tells tokens from padding; ``pages`` and ``offsets`` [N] where the N real ones go."""
+class _Attention:
+    """See :meth:`PagedCache.step`; ``pages`` and ``offsets`` [N] are where the new tokens go."""
 
     cache: PagedCache
-    real: Tensor
+    table: Tensor
+    owners: Tensor
+    lengths: Tensor
     pages: Tensor
     offsets: Tensor
     layers: Iterator[int] = field(default_factory=count)  # a forward pass asks layer by layer
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, **rules: Any) -> Tensor:
-        keys, values = key.transpose(1, 2)[self.real], value.transpose(1, 2)[self.real]
+        kernel = self.cache.kernel
+        queries, keys, values = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
         pools = self.cache.layer(next(self.layers), keys)
-        self.cache.kernel.store(pools, keys, values, self.pages, self.offsets)
-        return prompt_attention(query, key, value, **rules)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Decode:
-    """See :meth:`PagedCache.decode`; ``pages`` and ``offsets`` [R] are where the new tokens go."""
-
-    cache: PagedCache
-    table: Tensor
-    lengths: Tensor
-    pages: Tensor
-    offsets: Tensor
-    layers: Iterator[int] = field(default_factory=count)
-
-    def __call__(self, query: Tensor, key: Tensor, value: Tensor, **rules: Any) -> Tensor:
-        kernel, keys = self.cache.kernel, key[:, :, 0]
-        pools = self.cache.layer(next(self.layers), keys)
-        kernel.store(pools, keys, value[:, :, 0], self.pages, self.offsets)
-        return kernel.attend(query[:, :, 0], pools, self.table, self.lengths, **rules)[:, None]
+        kernel.store(pools, keys, values, self.pages, self.offsets)
+        return kernel.attend(queries, pools, self.table, self.owners, self.lengths, **rules)[None]
 
 
 def packed(
-    tokens: NDArray[np.int64], positions: NDArray[np.int32], table: NDArray[np.int32], page_size: int
+    tokens: NDArray[np.int64],
+    positions: NDArray[np.int32],
+    owners: NDArray[np.int32],
+    table: NDArray[np.int32],
+    page_size: int,
 ) -> NDArray[np.int32]:
-    """The numbers of a decoding step in one piece: tokens, positions, their pages and offsets there, the table."""
-    pages = table[np.arange(len(positions)), positions // page_size]
-    parts = (tokens, positions, pages, positions % page_size, table.ravel())
+    """The numbers of a step in one piece: ``tokens`` [N], which stand at ``positions`` [N] of rows ``owners`` [N].
+
+    Then follow their pages and offsets there [N] each, and ``table`` [R, P], which lists the rows' pages.
+    """
+    pages = table[owners, positions // page_size]
+    parts = (tokens, positions, pages, positions % page_size, owners, table.ravel())
     return np.concatenate(parts, dtype=np.int32, casting="same_kind")
-
-
-def _places(pages: Sequence[int], length: int, page_size: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Page and offset [length] of a sequence's tokens."""
-    columns = np.arange(length, dtype=np.int32)
-    return np.array(pages, dtype=np.int32)[columns // page_size], columns % page_size
 
 
 def _grown(pool: Tensor, capacity: int) -> Tensor:

@@ -37,6 +37,7 @@ class FlashKernel(PlainKernel):
         query: Tensor,
         pools: tuple[Tensor, Tensor],
         table: Tensor,
+        owners: Tensor,
         lengths: Tensor,
         *,
         scaling: float,
@@ -46,17 +47,23 @@ class FlashKernel(PlainKernel):
         """See :class:`~rzero.engines.paged.kernels.Kernel`. Raises ValueError for a soft cap: it takes none."""
         if softcap:
             raise ValueError("varlen_attn has no soft cap")
-        starts = torch.arange(len(query) + 1, dtype=torch.int32, device=query.device)  # one query a row
+        rows = len(table)
+        one_each = len(query) == rows
+        bounds = torch.arange(rows + 1, dtype=torch.int32, device=query.device)
+        starts = bounds if one_each else torch.searchsorted(owners, bounds, out_int32=True)
+        # Without a right bound, a single query's heads that share keys are taken together, which is faster.
+        right = -1 if one_each and not sliding_window else 0
         return varlen_attn(
             query,
             *pools,
             starts,
             starts,  # it must be given, but lengths and table say where a row's keys are
-            1,
-            table.shape[1] * self.page_size,  # the longest that the table allows: the lengths are the device's alone
+            # The most that these can be: what they are, the device alone knows.
+            len(query) - rows + 1,
+            table.shape[1] * self.page_size,
             scale=scaling,
-            window_size=(sliding_window - 1, 0) if sliding_window else (-1, -1),
+            window_size=(sliding_window - 1 if sliding_window else -1, right),
             enable_gqa=query.shape[1] != pools[0].shape[2],
-            seqused_k=lengths,
+            seqused_k=lengths if one_each else lengths[starts[1:] - 1],
             block_table=table,
         )  # pyright: ignore[reportReturnType]

@@ -120,7 +120,8 @@ class Graphs:
         rows, more = len(positions), size - len(positions)
         wide = np.full((size, self._width), self._scratch, dtype=np.int32)
         wide[:rows, : table.shape[1]] = table
-        numbers = packed(np.pad(tokens, (0, more)), np.pad(positions, (0, more)), wide, self._cache.page_size)
+        owners = np.arange(size, dtype=np.int32)
+        numbers = packed(np.pad(tokens, (0, more)), np.pad(positions, (0, more)), owners, wide, self._cache.page_size)
         return send(numbers, self._cache.device)
 
     def _record(self, size: int, step: Tensor) -> bool:
@@ -129,9 +130,9 @@ class Graphs:
         nothing = np.zeros(0, dtype=np.int32)
         inputs = self._filled_up(size, nothing.astype(np.int64), nothing, nothing[:, None])
         try:
-            replay = self._recorder.record(lambda: self._cache.step(inputs, rows=size))
+            replay = self._recorder.record(lambda: self._cache.step(inputs, tokens=size, rows=size))
             inputs.copy_(step)
-            if not _same(self._cache.step(inputs, rows=size), replay()):
+            if not _same(self._cache.step(inputs, tokens=size, rows=size), replay()):
                 raise RuntimeError("a replayed step computes something else")
         except RuntimeError as error:
             self.failed = True

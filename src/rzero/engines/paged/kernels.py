@@ -1,12 +1,11 @@
-"""The protocol of the attention kernels, and attention among the tokens of a prompt."""
+"""The protocol of the attention kernels."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import torch
-from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Kernel(Protocol):
@@ -34,31 +33,16 @@ class Kernel(Protocol):
         query: Tensor,
         pools: tuple[Tensor, Tensor],
         table: Tensor,
+        owners: Tensor,
         lengths: Tensor,
         *,
         scaling: float,
         sliding_window: int | None,
         softcap: float | None,
     ) -> Tensor:
-        """[R, H, D]: ``query`` [R, H, D] over the first ``lengths`` [R] tokens in pages ``table`` [R, P] (int32)."""
+        """[N, H, D]: each ``query`` [N, H, D] over the first ``lengths`` [N] tokens of the sequence that owns it.
+
+        ``table`` [R, P] lists the pages of R sequences, ``owners`` [N] the row of each query in it, in ascending order
+        and none left out; the lengths of one owner's queries rise by one. All int32.
+        """
         ...
-
-
-def prompt_attention(
-    query: Tensor, key: Tensor, value: Tensor, *, scaling: float, sliding_window: int | None, softcap: float | None
-) -> Tensor:
-    """Causal attention of whole prompts from the first column on, as a `rzero.models.attention.AttentionFunction`."""
-    length, share = query.shape[2], query.shape[1] // key.shape[1]
-    if share > 1:
-        key, value = key.repeat_interleave(share, 1), value.repeat_interleave(share, 1)
-    column = torch.arange(length, device=query.device)
-    distance = column[:, None] - column
-    seen = (distance >= 0) & (distance < (sliding_window or length))
-    if softcap:
-        scores = softcap * torch.tanh(query.float() @ key.float().transpose(-1, -2) * (scaling / softcap))
-        out = scores.masked_fill_(~seen, -torch.inf).softmax(-1).to(value.dtype) @ value
-    elif sliding_window and length > sliding_window:
-        out = scaled_dot_product_attention(query, key, value, attn_mask=seen, scale=scaling)
-    else:
-        out = scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling)
-    return out.transpose(1, 2)

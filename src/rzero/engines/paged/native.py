@@ -60,6 +60,7 @@ class NativeKernel:
         query: Tensor,
         pools: tuple[Tensor, Tensor],
         table: Tensor,
+        owners: Tensor,
         lengths: Tensor,
         *,
         scaling: float,
@@ -77,6 +78,7 @@ class NativeKernel:
             pools[1].data_ptr(),
             _int32(table),
             table.shape[1],
+            _int32(owners),
             _int32(lengths),
             rows,
             heads,
@@ -105,7 +107,7 @@ def _library() -> ctypes.CDLL:
     library.store.restype = None
     library.attend.argtypes = [
         *[c_void_p] * 5,
-        *(c_int, c_void_p),
+        *(c_int, c_void_p, c_void_p),
         *[c_int] * 4,
         *(c_float, c_int, c_float),
         *[c_int] * 2,

@@ -1,7 +1,8 @@
 """Which completions run: rows that finish leave at once and waiting ones take their places.
 
-A prompt is prefilled when its first completion starts, and its pages stay until its last one has ended. Completions
-share its whole pages; the last, partly filled one is copied for each. When the cache is full, the completions that
+The whole pages of what all prompts begin with are filled at first and stay; the rest of a prompt is run when its first
+completion starts, and its pages stay until its last one has ended. Completions share its whole pages; the last, partly
+filled one is copied for each. When the cache is full, the completions that
 started last give up their pages and wait again: since a completion draws from a random stream of its own, it goes on
 later as if nothing had happened.
 """
@@ -22,12 +23,15 @@ from rzero.engines.paged.cache import PagedCache
 from rzero.engines.paged.pages import OutOfPagesError
 from rzero.types import Completion, TokenIds
 
-_PREFILL_TOKENS = 4096  # in one forward pass, padding included: bounds the memory of activations
+_PREFILL_TOKENS = 4096  # in one forward pass: bounds the memory of activations
 
 
 @dataclass(slots=True, kw_only=True)
 class _Prompt:
-    """``unfinished`` completions still need it; its ``pages`` and last ``hidden`` state [d] are there once it ran."""
+    """``unfinished`` completions still need it; its ``pages`` and last ``hidden`` state [d] are there once it ran.
+
+    The first of its pages are those of the common beginning.
+    """
 
     ids: TokenIds
     unfinished: int = 0
@@ -66,6 +70,8 @@ class Scheduler:
         self._slots = slots
         self._free = list(range(slots - 1, -1, -1))
         self._waiting = deque(_queue(rows))
+        self._beginning = _beginning(rows, cache.page_size)
+        self._common: list[int] = []  # its pages
         self._live = np.zeros(0, dtype=np.int64)  # slots, in the order in which their rows started
         self._prompts: list[_Prompt | None] = [None] * slots
         self._pages: list[list[int]] = [[] for _ in range(slots)]  # each slot's own, behind its prompt's
@@ -74,6 +80,9 @@ class Scheduler:
 
     def run(self) -> None:
         """Until every row has a completion among the results."""
+        if self._beginning:
+            self._common = self._cache.pages.take(len(self._beginning) // self._cache.page_size)
+            self._cache.prefill([self._beginning], [self._common])
         hidden: Tensor | None = None
         while True:
             if self._has_room():
@@ -102,14 +111,17 @@ class Scheduler:
                 continue
             prompt, shared = waiting.prompt, len(waiting.prompt.ids) // self._cache.page_size
             partly = len(prompt.ids) % self._cache.page_size > 0
-            needed = (0 if prompt.pages else shared + partly) + partly
+            own = 0 if prompt.pages else shared + partly - len(self._common)
             # Each live row will want one more page soon; starting another now would only take it away again.
-            if (len(self._live) or started) and needed + len(self._live) + len(started) > self._cache.pages.available:
-                break
+            if own + partly + len(self._live) + len(started) > self._cache.pages.available:
+                if len(self._live) or started:
+                    break
+                if self._forget_idle_prompts():
+                    continue
             self._waiting.popleft()
             slot = self._free.pop()
             if not prompt.pages:
-                prompt.pages = self._cache.pages.take(shared + partly)
+                prompt.pages = [*self._common, *self._cache.pages.take(own)]
                 new[id(prompt)] = prompt
             self._pages[slot] = self._cache.pages.take(int(partly))
             copies += [(prompt.pages[shared], page) for page in self._pages[slot]]
@@ -132,10 +144,11 @@ class Scheduler:
 
     def _prefill(self, prompts: list[_Prompt]) -> None:
         prompts.sort(key=lambda prompt: -len(prompt.ids))
+        start = len(self._beginning)
         while prompts:
-            size = max(1, _PREFILL_TOKENS // len(prompts[0].ids))
+            size = max(1, _PREFILL_TOKENS // (len(prompts[0].ids) - start))
             batch, prompts = prompts[:size], prompts[size:]
-            hidden = self._cache.prefill([prompt.ids for prompt in batch], [prompt.pages for prompt in batch])
+            hidden = self._cache.prefill([prompt.ids for prompt in batch], [prompt.pages for prompt in batch], start)
             for prompt, last in zip(batch, hidden, strict=True):
                 prompt.hidden = last
 
@@ -164,7 +177,7 @@ class Scheduler:
             self._forget(prompt)
 
     def _forget(self, prompt: _Prompt) -> None:
-        self._cache.pages.give_back(prompt.pages)
+        self._cache.pages.give_back(prompt.pages[len(self._common) :])
         prompt.pages, prompt.hidden = [], None
 
     def _decode(self, tokens: Tensor) -> Tensor:
@@ -196,7 +209,7 @@ class Scheduler:
 
     def _forget_idle_prompts(self) -> bool:
         """Give up the pages of a prompt all of whose completions wait; it is prefilled again when one starts."""
-        for waiting in self._waiting:
+        for waiting in reversed(self._waiting):
             if waiting.prompt.pages and not waiting.prompt.live:
                 self._forget(waiting.prompt)
                 return True
@@ -232,3 +245,13 @@ def _queue(rows: Iterable[Row]) -> list[_Waiting]:
         prompt.unfinished += 1
         queue.append(_Waiting(row=row, prompt=prompt))
     return queue
+
+
+def _beginning(rows: Sequence[Row], page_size: int) -> TokenIds:
+    """What all prompts begin with, of each prompt less than all, in whole pages; nothing if there is but one prompt."""
+    prompts = {row.prompt_ids for row in rows}
+    if len(prompts) == 1:
+        return ()
+    most = min(map(len, prompts)) - 1
+    alike = next((i for i, tokens in enumerate(zip(*prompts, strict=False)) if len(set(tokens)) > 1), most)
+    return rows[0].prompt_ids[: min(alike, most) // page_size * page_size]

@@ -19,7 +19,7 @@ from rzero.models.attention import takes_own_attention
 from rzero.models.head import hidden_states
 from rzero.models.language_model import LanguageModel
 
-_DECODED = 3
+_BEHIND, _DECODED = 5, 3  # tokens of a prompt behind its beginning, and completed ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,14 @@ class Choice:
     bytes_per_token: int
 
 
-def choose_kernel(model: LanguageModel) -> Choice | None:
-    """The fastest kernel that computes what the model's own forward pass does; None if the model cannot be paged."""
+def choose_kernel(model: LanguageModel, *, plain: bool = False) -> Choice | None:
+    """The fastest kernel that computes what the model's own forward pass does; None if the model cannot be paged.
+
+    ``plain`` leaves none but the one in PyTorch's basic operations.
+    """
     if not takes_own_attention(model.module):
         return None
-    for make in _candidates(model):
+    for make in (PlainKernel,) if plain else _candidates(model):
         kernel = make()
         try:
             with torch.inference_mode():
@@ -67,7 +70,9 @@ def _candidates(model: LanguageModel) -> Iterator[Callable[[], Kernel]]:
 def _check(model: LanguageModel, kernel: Kernel) -> int | None:
     """Prefill and decode a few tokens; bytes per token, or None if the hidden states are not the model's own."""
     vocab_size = model.head.weight.shape[0]
-    prompt = min(kernel.page_size + 5, model.max_context - _DECODED)  # it should end inside its second page
+    # The beginning is a page, if there is context for more, so that the prompt ends inside its second one.
+    beginning = min(kernel.page_size, model.max_context - _BEHIND - _DECODED)
+    prompt = beginning + _BEHIND
     tokens = (torch.arange(1, prompt + _DECODED + 1) * 7919 % vocab_size).tolist()
     expected = hidden_states(model.module, input_ids=torch.tensor([tokens], device=model.device), use_cache=False)[
         0, prompt - 1 :
@@ -75,7 +80,8 @@ def _check(model: LanguageModel, kernel: Kernel) -> int | None:
     pages = Pages(limit=-(-len(tokens) // kernel.page_size))
     own = pages.take(pages.limit)
     cache = PagedCache(model, kernel, pages)
-    found = [cache.prefill([tuple(tokens[:prompt])], [own])]
+    cache.prefill([tuple(tokens[:beginning])], [own])
+    found = [cache.prefill([tuple(tokens[:prompt])], [own], beginning)]
     for position in range(prompt, len(tokens)):
         found.append(
             cache.decode(
