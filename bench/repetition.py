@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from harness.options import Options, parse
 from harness.problems import questions
 from harness.report import Report
-from rzero.rewards.repetition import bleu_distances, cluster, tokenize
+from rzero.rewards.repetition import repetition, tokenize
 
 THRESHOLD = 0.5
 
@@ -36,7 +36,7 @@ def measure(options: Options) -> Report:
     ours = []
     for _ in range(3):
         started = time.perf_counter()
-        found = cluster(bleu_distances(texts), threshold=THRESHOLD)
+        found = [item.cluster for item in repetition(texts, threshold=THRESHOLD, batch_size=count)]
         ours.append(time.perf_counter() - started)
     started = time.perf_counter()
     distances = nltk_distances(texts, processes=options.threads)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,7 +102,7 @@ def _pair_distances(questions: Sequence[str]) -> NDArray[np.float64]:
     # Matches and totals go through one table, so that full overlap is exactly 0 in logarithms, and distance 0 exact.
     logs = np.log(np.maximum(np.arange(max(2, lengths.max() + 1)), SMOOTHING))
     log_totals = np.sum([logs[np.maximum(lengths - order + 1, 1)] for order in range(1, MAX_ORDER + 1)], axis=0)
-    overlaps = [_Overlaps(tokens, order) for order in range(1, MAX_ORDER + 1)]
+    overlaps = [_Overlaps(rows, grams, total) for rows, grams in _grams(tokens)]
     numbers: dict[tuple[str, ...], int] = {}
     same = np.array([numbers.setdefault(tuple(row), len(numbers)) for row in tokens])
 
@@ -135,34 +135,52 @@ def _bleu(
     return np.exp((log_matches - log_totals) / MAX_ORDER + brevity)
 
 
+def _grams(tokens: Sequence[Sequence[str]]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """The n-grams of all rows, order by order: the row that each stands in, and a number that equal ones share.
+
+    >>> [(rows.tolist(), grams.tolist()) for rows, grams in _grams([["a", "b", "a", "b"], ["a", "b"]])][:2]
+    [([0, 0, 0, 0, 1, 1], [0, 1, 0, 1, 0, 1]), ([0, 0, 0, 1], [0, 1, 0, 0])]
+    """
+    numbers: dict[str, int] = {}
+    words = np.array([numbers.setdefault(word, len(numbers)) for row in tokens for word in row], dtype=np.int64)
+    lengths = [len(row) for row in tokens]
+    rows, ends = np.repeat(np.arange(len(tokens)), lengths), np.repeat(np.cumsum(lengths), lengths)
+    grams, starts = words, np.arange(len(words))
+    yield rows, grams
+    for last in range(1, MAX_ORDER):
+        inside = starts + last < ends[starts]
+        starts, grams = starts[inside], grams[inside]
+        grams = np.unique(grams * len(numbers) + words[starts + last], return_inverse=True)[1]
+        yield rows[starts], grams
+
+
 class _Overlaps:
-    """Clipped overlaps: sum over the n-grams g of length ``order`` of min(count of g in row i, count of g in row j).
+    """Clipped overlaps: sum over the n-grams g of one length of min(count of g in row i, count of g in row j).
 
     min(a, b) is the sum over k of [a >= k][b >= k]: with one 0/1 column for each n-gram *and* each k, the overlaps are
     the matrix product X·Xᵀ.
 
-    >>> _Overlaps([["a", "a", "b"], ["a", "a", "a"]], 1).between(slice(0, 1), slice(1, 2)).tolist()
+    >>> rows, grams = np.array([0, 0, 0, 1, 1, 1]), np.array([7, 7, 8, 7, 7, 7])
+    >>> _Overlaps(rows, grams, 2).between(slice(0, 1), slice(1, 2)).tolist()
     [[2]]
     """
 
-    def __init__(self, tokens: Sequence[Sequence[str]], order: int) -> None:
-        columns: dict[tuple[tuple[str, ...], int], int] = {}
-        indices: list[int] = []
-        row_ends = [0]
-        for row in tokens:
-            counts: dict[tuple[str, ...], int] = {}
-            for gram in zip(*(row[start:] for start in range(order)), strict=False):
-                counts[gram] = counts.get(gram, 0) + 1
-                indices.append(columns.setdefault((gram, counts[gram]), len(columns)))
-            row_ends.append(len(indices))
-        ones = np.ones(len(indices), dtype=np.float32)  # exact: no count comes near 2**24
-        occurrences = sparse.csr_array((ones, indices, row_ends), shape=(len(tokens), len(columns)))
+    def __init__(self, rows: NDArray[np.int64], grams: NDArray[np.int64], total: int) -> None:
+        """``grams`` [N] of ``total`` rows, each in row ``rows`` [N]."""
+        order = np.lexsort((grams, rows))
+        rows, grams = rows[order], grams[order]
+        new = np.diff(rows, prepend=-1).astype(bool) | np.diff(grams, prepend=-1).astype(bool)
+        first = np.flatnonzero(new)
+        kth = np.arange(len(rows)) - np.repeat(first, np.diff(first, append=len(rows)))  # of its like in its row
+        numbers, columns = np.unique(grams * (kth.max(initial=0) + 1) + kth, return_inverse=True)
+        ones = np.ones(len(rows), dtype=np.float32)  # exact: no count comes near 2**24
+        occurrences = sparse.coo_array((ones, (rows, columns)), shape=(total, len(numbers))).tocsr()
 
         # A column that many rows share costs (number of rows)² in a sparse product. There are few such columns, and a
         # dense product over them alone keeps a batch of near-copies as cheap as a varied one. A column that
         # one row has alone matches nothing else; the diagonal is never asked for.
-        rows_per_column = np.bincount(indices, minlength=len(columns))
-        common = rows_per_column > len(tokens) / 32
+        rows_per_column = np.bincount(columns, minlength=len(numbers))
+        common = rows_per_column > total / 32
         self._dense = occurrences[:, np.flatnonzero(common)].toarray()
         self._rare = occurrences[:, np.flatnonzero(~common & (rows_per_column > 1))]
 
