@@ -131,11 +131,11 @@ class Drafts:
         assert row is not None
         return row
 
-    def write(self, slots: NDArray[np.int64], hidden: Tensor) -> tuple[Tensor, NDArray[np.bool_]]:
+    def write(self, slots: NDArray[np.int64], hidden: Tensor) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Draw one more token for each of ``slots`` [R] from ``hidden`` [R, d].
 
-        Returns the tokens [R], on the host, and which of the completions end by them. Raises EngineError if the model
-        computes something that is not a number.
+        Returns the tokens [R] and which of the completions end by them. Raises EngineError if the model computes
+        something that is not a number.
         """
         at = self._lengths[slots]
         self._reserve(int(at.max()) + 1)
@@ -155,7 +155,7 @@ class Drafts:
         self._lengths[slots] = at + 1
         stopped = self._rules.ended(new, lambda index: self._tail(slots[index]))
         self._stopped[slots] = stopped
-        return torch.from_numpy(new), stopped | (at + 1 == self._limits[slots])
+        return new, stopped | (at + 1 == self._limits[slots])
 
     def completion(self, slot: int, *, cancelled: bool = False) -> Completion:
         """What is written in ``slot``."""

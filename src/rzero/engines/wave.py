@@ -32,10 +32,11 @@ def run_wave(model: LanguageModel, rows: Sequence[Row], drafts: Drafts, results:
     for slot, row in enumerate(rows):
         drafts.start(slot, row)
     for step in range(most):
-        tokens, finished = drafts.write(live.index, hidden)
-        tokens, finished = tokens.to(hidden.device), results.leave(drafts, live.index, finished)
+        drawn, finished = drafts.write(live.index, hidden)
+        finished = results.leave(drafts, live.index, finished)
         if finished.all():
             return
+        tokens = torch.from_numpy(drawn).to(hidden.device)
         if finished.any():
             tokens = tokens[live.drop(finished, cache)]
         hidden = _advance(model, tokens, live, cache, column=width + step)

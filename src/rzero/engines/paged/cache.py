@@ -70,12 +70,12 @@ class PagedCache:
         )
         return hidden[send(counts.cumsum() - 1, hidden.device)]
 
-    def decode(self, tokens: Tensor, positions: NDArray[np.int32], table: NDArray[np.int32]) -> Tensor:
+    def decode(self, tokens: NDArray[np.int64], positions: NDArray[np.int32], table: NDArray[np.int32]) -> Tensor:
         """One more token for each row: hidden states [R, d] of ``tokens`` [R], which stand at ``positions`` [R].
 
-        ``table`` [R, P] lists each row's pages, that of its position among them. All three are the host's.
+        ``table`` [R, P] lists each row's pages, that of its position among them.
         """
-        return self._run(tokens.numpy(), positions, np.arange(len(positions), dtype=np.int32), table)
+        return self._run(tokens, positions, np.arange(len(positions), dtype=np.int32), table)
 
     def step(self, inputs: Tensor, *, tokens: int, rows: int) -> Tensor:
         """Hidden states [N, d] of ``tokens`` = N :func:`packed` tokens of ``rows`` sequences.

@@ -98,14 +98,14 @@ class Graphs:
         self._recorded.clear()
         self._recorder.close()
 
-    def decode(self, tokens: Tensor, positions: NDArray[np.int32], table: NDArray[np.int32]) -> Tensor:
+    def decode(self, tokens: NDArray[np.int64], positions: NDArray[np.int32], table: NDArray[np.int32]) -> Tensor:
         """:meth:`PagedCache.decode`; the result is valid until the next step."""
         rows = len(positions)
         size = next(size for size in self._sizes if size >= rows)
         self._used[size] += 1
         if self.failed or self._used[size] <= _PATIENCE:
             return self._cache.decode(tokens, positions, table)
-        step = self._filled_up(size, tokens.numpy(), positions, table)
+        step = self._filled_up(size, tokens, positions, table)
         if size not in self._recorded and not self._record(size, step):
             return self._cache.decode(tokens, positions, table)
         inputs, replay = self._recorded[size]

@@ -61,7 +61,7 @@ class Scheduler:
         *,
         rows: Sequence[Row],
         slots: int,
-        decode: Callable[[Tensor, NDArray[np.int32], NDArray[np.int32]], Tensor],
+        decode: Callable[[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]], Tensor],
     ) -> None:
         self._cache = cache
         self._step = decode
@@ -152,13 +152,13 @@ class Scheduler:
             for prompt, last in zip(batch, hidden, strict=True):
                 prompt.hidden = last
 
-    def _leave(self, finished: NDArray[np.bool_]) -> Tensor:
+    def _leave(self, finished: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Take out the ``finished`` rows and those whose prompts want no more; the places of those that stay."""
         gone = self._results.leave(self._drafts, self._live, finished)
         for slot in self._live[gone].tolist():
             self._vacate(slot)
         self._live = self._live[~gone]
-        return torch.from_numpy(np.flatnonzero(~gone))
+        return np.flatnonzero(~gone)
 
     def _vacate(self, slot: int) -> None:
         """Free ``slot`` and its pages."""
@@ -180,7 +180,7 @@ class Scheduler:
         self._cache.pages.give_back(prompt.pages[len(self._common) :])
         prompt.pages, prompt.hidden = [], None
 
-    def _decode(self, tokens: Tensor) -> Tensor:
+    def _decode(self, tokens: NDArray[np.int64]) -> Tensor:
         """Run ``tokens`` [R] of the live rows; hidden states of those that are live afterwards."""
         self._take_pages()
         live, size = self._live, self._cache.page_size

@@ -85,7 +85,7 @@ def _check(model: LanguageModel, kernel: Kernel) -> int | None:
     for position in range(prompt, len(tokens)):
         found.append(
             cache.decode(
-                torch.tensor(tokens[position : position + 1]),
+                np.array(tokens[position : position + 1]),
                 np.array([position], dtype=np.int32),
                 np.array([own], dtype=np.int32),
             )
